@@ -1,0 +1,344 @@
+"""Every parameter of a subtraction, checked when it is set: `HotpantsConfig`."""
+
+import difflib
+import math
+import operator
+from dataclasses import asdict, dataclass, field, fields, replace
+
+import numpy as np
+
+__all__ = ['HotpantsConfig']
+
+
+# -- what a field accepts ---------------------------------------------------------------------
+# Each checker returns the value in its own type, or raises TypeError or ValueError.
+
+def _number(value):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError
+    return float(value)
+
+
+def _real(low=-math.inf, high=math.inf, *, above=False, finite=True):
+    def check(value):
+        value = _number(value)
+        if (finite and not math.isfinite(value)) or not low <= value <= high or (above and value == low):
+            raise ValueError
+        return value
+    if low == -math.inf and high == math.inf:
+        return check, 'a finite number' if finite else 'a number'
+    if high == math.inf:
+        return check, f'a number above {low:g}' if above else f'a number from {low:g} up'
+    return check, f'a number from {low:g} to {high:g}'
+
+
+def _integer(low, high):
+    def check(value):
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        value = operator.index(value)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+    return check, f'a whole number from {low} to {high}'
+
+
+def _choice(*allowed):
+    def check(value):
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError
+        return value
+    return check, 'one of ' + ', '.join(map(repr, allowed))
+
+
+def _boolean():
+    def check(value):
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return bool(value)
+    return check, 'True or False'
+
+
+def _path():
+    def check(value):
+        if not hasattr(value, '__fspath__') and not isinstance(value, str):
+            raise TypeError
+        return str(value)
+    return check, 'a path'
+
+
+def _tuple_of(item, words):
+    def check(values):
+        if isinstance(values, (str, bytes)):
+            raise TypeError
+        values = tuple(item(v) for v in values)
+        if not values:
+            raise ValueError
+        return values
+    return check, words
+
+
+def _or_none(rule):
+    check, words = rule
+    return lambda value: None if value is None else check(value), f'{words}, or None'
+
+
+def _field(default, flag, rule):
+    return field(default=default, metadata={'flag': flag, 'check': rule[0], 'range': rule[1]})
+
+
+_threshold = _or_none(_real())
+_pixels = (1, 1000)
+
+
+@dataclass(frozen=True, kw_only=True, init=False)
+class HotpantsConfig:
+    """Parameters of a subtraction, with the names of pyhotpants.
+
+    The C flag of each parameter stands in brackets; ``hotpants-cy --help`` describes them too.
+    Real numbers are used in single precision, as the C program holds them.
+
+    Parameters
+    ----------
+    tuthresh, iuthresh : float, optional
+        Upper valid data value of the template and of the science image, in data units: pixels at or above
+        it are bad [``-tu``, ``-iu``]. Default: no limit.
+    tuktresh, iuktresh : float, optional
+        Upper value of pixels that may take part in the kernel fit, in data units [``-tuk``, ``-iuk``].
+        Default: ``tuthresh``, ``iuthresh``.
+    tlthresh, ilthresh : float, optional
+        Lower valid data value, in data units: pixels at or below it are bad [``-tl``, ``-il``]. Default: no limit.
+    tgain, igain : float, optional
+        Gain in electrons per data unit, for the noise of images that come without uncertainty
+        [``-tg``, ``-ig``]. Default 1.
+    trdnoise, irdnoise : float, optional
+        Read noise in electrons, for the same [``-tr``, ``-ir``]. Default 0.
+    tpedestal, ipedestal : float, optional
+        Pedestal in data units, subtracted from data and thresholds [``-tp``, ``-ip``]. Default 0.
+    rkernel : int, optional
+        Half width of the kernel in pixels; the kernel is ``2 * rkernel + 1`` wide [``-r``]. Default 10.
+    kcs : int, optional
+        Width in pixels of the blocks over which one kernel serves [``-kcs``]. Default: the width of the kernel.
+    ko, bgo : int, optional
+        Order of the spatial variation of kernel and background [``-ko``, ``-bgo``]. Default 2 and 1.
+    ngauss : int, optional
+        Number of Gaussians in the kernel basis [``-ng``]. Default: as many as ``sigma_gauss`` has.
+    deg_fixe : sequence of int, optional
+        Degree of the polynomial on each Gaussian [``-ng``]. Default (6, 4, 2).
+    sigma_gauss : sequence of float, optional
+        Sigma of each Gaussian in pixels [``-ng``]. Default (0.7, 1.5, 3.0).
+    fitthresh : float, optional
+        Height of a usable star over the sky, in units of the sky sigma of its stamp [``-ft``]. Default 20.
+    scale_fitthresh : float, optional
+        Factor on ``fitthresh`` in a second search when too few stamps are filled [``-sft``]. Default 0.5.
+    min_frac_stamps : float, optional
+        Fraction of filled stamps that is too few [``-nft``]. Default 0.1.
+    nregx, nregy : int, optional
+        Regions in x and y, each with a kernel of its own [``-nrx``, ``-nry``]. Default 1.
+    nstampx, nstampy : int, optional
+        Stamps per region in x and y [``-nsx``, ``-nsy``]. Default 10.
+    nss : int, optional
+        Substamps (stars) kept per stamp, of which one at a time is fitted [``-nss``]. Default 3.
+    rss : int, optional
+        Half width of a substamp in pixels; at least ``rkernel`` [``-rss``]. Default 15.
+    ks : float, optional
+        Rejection of substamps in the fit, in sigmas of their merits [``-ks``]. Default 2.
+    kfm : float, optional
+        Least fraction of the kernel's weight on good pixels for an output pixel to be good [``-kfm``].
+        Default 0.99.
+    stat_sig : float, optional
+        Clipping of all statistics, in sigmas [``-ssig``]. Default 3.
+    kf_spread_mask1 : float, optional
+        Growth of the input mask, in kernel half widths; half of it is applied, as C does [``-mins``]. Default 1.
+    kf_spread_mask2 : float, optional
+        Negative: leave the values of bad output pixels as they are [``-mous``]. Default 1.
+    force_convolve : {'b', 't', 'i'}, optional
+        Convolve the template, the science image, or what fits better [``-c``]. Default 'b'.
+    normalize : {'t', 'i', 'u'}, optional
+        Flux scale of the difference: the template's, the science image's, or that of the image that is not
+        convolved [``-n``]. Default 't'.
+    fom : {'v', 's', 'h'}, optional
+        Merit of a substamp [``-fom``]. Default 'v', its variance.
+    fillval, fillval_noise : float, optional
+        Value of bad pixels in difference and noise [``-fi``, ``-fin``]. Default NaN.
+    conv_var : bool, optional
+        Convolve the variance with the kernel and not with its square [``-convvar``]. Default False.
+    rescale_ok : bool, optional
+        Scale the noise of pixels with OK_CONV to what they scatter [``-okn``]. Default False.
+    use_pca : bool, optional
+        Kernel basis from images [``-pca``]. Default False; not supported yet.
+    verbose : int, optional
+        Messages: 0, 1 or 2 [``-v``]. Default 0.
+    parity : bool, optional
+        Repeat also those habits of the C program that only serve to agree with it to the last bit; the command
+        line does. Default False.
+    output_file, noise_image_file, mask_image_file, convolved_image_file : str, optional
+        Where `Hotpants.save_outputs` writes to [``-outim``, ``-oni``, ``-omi``, ``-oci``].
+    sigma_image_file, stamp_region_file : str, optional
+        The same for the difference over its noise and the stars as a ds9 file [``-ond``, ``-savexy``].
+
+    Raises
+    ------
+    TypeError
+        An unknown name.
+    ValueError
+        An impossible value; the message says which one, and what is possible.
+
+    Examples
+    --------
+    >>> from hotpants_cy import HotpantsConfig
+    >>> config = HotpantsConfig(rkernel=12, rss=18, force_convolve='t')
+    >>> config.kernel_width
+    25
+    >>> config.replace(rkernel=8).rkernel
+    8
+    >>> HotpantsConfig(ko=-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: ko=-1 is impossible: it must be a whole number from 0 to 10 (C flag -ko)
+    """
+
+    tuthresh: float | None = _field(None, '-tu', _threshold)
+    tuktresh: float | None = _field(None, '-tuk', _threshold)
+    tlthresh: float | None = _field(None, '-tl', _threshold)
+    tgain: float = _field(1.0, '-tg', _real(0, above=True))
+    trdnoise: float = _field(0.0, '-tr', _real(0))
+    tpedestal: float = _field(0.0, '-tp', _real())
+    iuthresh: float | None = _field(None, '-iu', _threshold)
+    iuktresh: float | None = _field(None, '-iuk', _threshold)
+    ilthresh: float | None = _field(None, '-il', _threshold)
+    igain: float = _field(1.0, '-ig', _real(0, above=True))
+    irdnoise: float = _field(0.0, '-ir', _real(0))
+    ipedestal: float = _field(0.0, '-ip', _real())
+    rkernel: int = _field(10, '-r', _integer(*_pixels))
+    kcs: int | None = _field(None, '-kcs', _or_none(_integer(*_pixels)))
+    ko: int = _field(2, '-ko', _integer(0, 10))
+    bgo: int = _field(1, '-bgo', _integer(0, 10))
+    ngauss: int | None = _field(None, '-ng', _or_none(_integer(1, 100)))
+    deg_fixe: tuple = _field((6, 4, 2), '-ng', _tuple_of(_integer(0, 20)[0], 'whole numbers from 0 to 20'))
+    sigma_gauss: tuple = _field((0.7, 1.5, 3.0), '-ng',
+                                _tuple_of(_real(0.01, 1000)[0], 'numbers from 0.01 to 1000'))
+    fitthresh: float = _field(20.0, '-ft', _real(0))
+    scale_fitthresh: float = _field(0.5, '-sft', _real(0, 1))
+    min_frac_stamps: float = _field(0.1, '-nft', _real(0, 1))
+    nregx: int = _field(1, '-nrx', _integer(1, 1000))
+    nregy: int = _field(1, '-nry', _integer(1, 1000))
+    nstampx: int = _field(10, '-nsx', _integer(1, 10000))
+    nstampy: int = _field(10, '-nsy', _integer(1, 10000))
+    nss: int = _field(3, '-nss', _integer(1, 10000))
+    rss: int = _field(15, '-rss', _integer(*_pixels))
+    ks: float = _field(2.0, '-ks', _real(0))
+    kfm: float = _field(0.99, '-kfm', _real())
+    stat_sig: float = _field(3.0, '-ssig', _real(0, above=True))
+    kf_spread_mask1: float = _field(1.0, '-mins', _real(0, 1000))
+    kf_spread_mask2: float = _field(1.0, '-mous', _real())
+    force_convolve: str = _field('b', '-c', _choice('b', 't', 'i'))
+    normalize: str = _field('t', '-n', _choice('t', 'i', 'u'))
+    fom: str = _field('v', '-fom', _choice('v', 's', 'h'))
+    fillval: float = _field(math.nan, '-fi', _real(finite=False))
+    fillval_noise: float = _field(math.nan, '-fin', _real(finite=False))
+    conv_var: bool = _field(False, '-convvar', _boolean())
+    rescale_ok: bool = _field(False, '-okn', _boolean())
+    use_pca: bool = _field(False, '-pca', _boolean())
+    verbose: int = _field(0, '-v', _integer(0, 2))
+    parity: bool = _field(False, '--parity', _boolean())
+    output_file: str | None = _field(None, '-outim', _or_none(_path()))
+    noise_image_file: str | None = _field(None, '-oni', _or_none(_path()))
+    mask_image_file: str | None = _field(None, '-omi', _or_none(_path()))
+    convolved_image_file: str | None = _field(None, '-oci', _or_none(_path()))
+    sigma_image_file: str | None = _field(None, '-ond', _or_none(_path()))
+    stamp_region_file: str | None = _field(None, '-savexy', _or_none(_path()))
+
+    def __init__(self, **values):
+        known = {f.name: f for f in fields(self)}
+        for name in values:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f'; did you mean {close[0]}?' if close else ''
+                raise TypeError(f'HotpantsConfig has no parameter {name!r}{hint}')
+        for name, spec in known.items():
+            value = values.get(name, spec.default)
+            object.__setattr__(self, name, value if name not in values else _checked(spec, value))
+        self._check_together()
+
+    def _check_together(self):
+        if self.rss < self.rkernel:
+            raise ValueError(f'rss={self.rss} is impossible: substamps must be at least as wide as the kernel, '
+                             f'rkernel={self.rkernel} (C flag -rss)')
+        if len(self.deg_fixe) != len(self.sigma_gauss):
+            raise ValueError(f'deg_fixe={self.deg_fixe} is impossible: it needs one degree for each of '
+                             f'sigma_gauss={self.sigma_gauss} (C flag -ng)')
+        if self.ngauss is None:
+            object.__setattr__(self, 'ngauss', len(self.sigma_gauss))
+        elif self.ngauss != len(self.sigma_gauss):
+            raise ValueError(f'ngauss={self.ngauss} is impossible: deg_fixe and sigma_gauss have '
+                             f'{len(self.sigma_gauss)} entries (C flag -ng)')
+        for side in 'ti':
+            upper, lower = (getattr(self, f'{side}{which}thresh') for which in 'ul')
+            # zero is "not given" to the C program here (spec 1.3)
+            if upper and lower and upper < lower:
+                raise ValueError(f'{side}uthresh={upper:g} is impossible: it must not be below '
+                                 f'{side}lthresh={lower:g} (C flag -{side}u)')
+
+    def replace(self, **changes):
+        """Return a copy with some parameters changed.
+
+        Parameters
+        ----------
+        **changes
+            Parameters and their new values, checked like those of a new `HotpantsConfig`.
+
+        Returns
+        -------
+        HotpantsConfig
+        """
+        if ('deg_fixe' in changes or 'sigma_gauss' in changes) and 'ngauss' not in changes:
+            changes['ngauss'] = None
+        return replace(self, **changes)
+
+    def to_dict(self):
+        """Return all parameters as a dict, which ``HotpantsConfig(**d)`` takes back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        """Make a configuration from a dict of parameters.
+
+        Parameters
+        ----------
+        values : dict
+            Parameters by name; those left out keep their defaults.
+
+        Returns
+        -------
+        HotpantsConfig
+        """
+        return cls(**values)
+
+    def single(self, name):
+        """Value of a real parameter after rounding to single precision, as C holds it (spec 0.2)."""
+        return float(np.float32(getattr(self, name)))
+
+    @property
+    def kernel_width(self):
+        """Full width of the kernel in pixels."""
+        return 2 * self.rkernel + 1
+
+    @property
+    def substamp_width(self):
+        """Full width of a substamp in pixels."""
+        return 2 * self.rss + 1
+
+    @property
+    def block_width(self):
+        """Width in pixels of the blocks over which one kernel serves."""
+        return self.kcs or self.kernel_width
+
+
+def _checked(spec, value):
+    """Value in the field's type; a ValueError that names field, value and range if it is impossible."""
+    try:
+        return spec.metadata['check'](value)
+    except (TypeError, ValueError, OverflowError):
+        flag, words = spec.metadata['flag'], spec.metadata['range']
+        raise ValueError(f'{spec.name}={value!r} is impossible: it must be {words} (C flag {flag})') from None
