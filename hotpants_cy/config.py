@@ -22,7 +22,8 @@ def _number(value):
 def _real(low=-math.inf, high=math.inf, *, above=False, finite=True):
     def check(value):
         value = _number(value)
-        if (finite and not math.isfinite(value)) or not low <= value <= high or (above and value == low):
+        outside = not low <= value <= high or (above and value == low)
+        if finite and (outside or not math.isfinite(value)):
             raise ValueError
         return value
     if low == -math.inf and high == math.inf:

@@ -3,7 +3,7 @@
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
-    'HotpantsError', 'InputError', 'NoStampsError', 'TooFewStampsError', 'SingularFitError',
+    'HotpantsError', 'InputError', 'OutputError', 'NoStampsError', 'TooFewStampsError', 'SingularFitError',
     'NotSupportedError', 'HotpantsWarning', 'NoiseModelWarning', 'RegistrationWarning',
     'DeconvolutionWarning',
 ]
@@ -15,6 +15,10 @@ class HotpantsError(Exception):
 
 class InputError(HotpantsError, ValueError):
     """An image, mask, noise plane or unit cannot be used as given."""
+
+
+class OutputError(HotpantsError, OSError):
+    """A result cannot be written; what was there before is still there."""
 
 
 class NoStampsError(HotpantsError):

@@ -1,9 +1,9 @@
 """Build one extension per .pyx file here, with OpenMP where the compiler has it.
 
-``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks.
+``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks. Remove ``build/`` when
+changing these: what was compiled is not compiled again.
 """
 import os
-import re
 from pathlib import Path
 
 from extension_helpers import add_openmp_flags_if_available
@@ -15,29 +15,18 @@ HERE = Path(__file__).parent
 FLAGS = ['/O2'] if os.name == 'nt' else ['-O3', '-fno-math-errno', '-ffp-contract=off']
 
 
-def source_of(pyx):
-    """The .pyx itself, or a copy of it with bounds checks on."""
-    if os.environ.get('HOTPANTS_CY_DEBUG', '0') in ('', '0'):
-        return pyx
-    text = re.sub('boundscheck=False, wraparound=False', 'boundscheck=True, wraparound=False',
-                  pyx.read_text(encoding='utf-8'), count=1)
-    folder = Path('build', 'debug', *pyx.parts[-3:-1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for pxd in HERE.glob('*.pxd'):
-        (folder / pxd.name).write_text(pxd.read_text(encoding='utf-8'), encoding='utf-8')
-    for level in (folder, folder.parent):
-        (level / '__init__.py').touch()
-    copy = folder / pyx.name
-    copy.write_text(text, encoding='utf-8')
-    return copy
+def is_set(name):
+    return os.environ.get(name, '0') not in ('', '0')
 
 
 def get_extensions():
     extensions = []
     for pyx in sorted(HERE.glob('*.pyx')):
-        source = os.path.relpath(source_of(pyx))
-        extension = Extension(f'hotpants_cy._core.{pyx.stem}', [source], extra_compile_args=FLAGS.copy())
-        if os.environ.get('HOTPANTS_CY_NO_OPENMP', '0') in ('', '0'):
+        extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=FLAGS.copy())
+        # a file that sets boundscheck itself would win over this
+        extension.cython_directives = {'boundscheck': is_set('HOTPANTS_CY_DEBUG')}
+        extension.cython_c_in_temp = True  # else an sdist would carry the C of one mode into the other
+        if not is_set('HOTPANTS_CY_NO_OPENMP'):
             add_openmp_flags_if_available(extension)
         extensions.append(extension)
     return extensions

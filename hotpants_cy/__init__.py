@@ -1,0 +1,16 @@
+"""Alard-Lupton image subtraction (HOTPANTS) for CCDData, in Cython."""
+
+from ._version import __version__
+from .config import HotpantsConfig
+from .exceptions import *  # noqa: F403
+from .exceptions import __all__ as _errors
+from .inputs.flags import HotpantsFlags
+from .kernel.model import KernelModel
+from .pipeline import Hotpants
+from .stamps.substamp import Substamp, SubstampStatus
+from .subtraction import SubtractionResult, subtract
+
+__all__ = [  # noqa: PLE0604
+    'Hotpants', 'HotpantsConfig', 'HotpantsFlags', 'KernelModel', 'Substamp', 'SubstampStatus',
+    'SubtractionResult', '__version__', 'subtract', *_errors,
+]

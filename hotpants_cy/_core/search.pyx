@@ -1,0 +1,146 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The search for substamps in one grid cell (spec 3.4 and 3.5).
+
+The caller guarantees that the cell lies inside the arrays and that the outputs have room for ``target`` peaks.
+"""
+cdef enum:
+    # HotpantsFlags BAD_PIXVAL | SAT | LOW | NAN | BAD_CONV | INPUT_MASK | INPUT_ISBAD: all but OK_CONV
+    FORBIDDEN = 0xbf
+    MAX_LEVELS = 1000
+
+
+cdef struct Cell:
+    const float *data
+    int *mask
+    Py_ssize_t stride
+    Py_ssize_t nx
+    Py_ssize_t ny
+    Py_ssize_t half_width      # of a substamp
+    double sky
+    double inverse_sigma
+    double high                # values from here up are saturated
+    double threshold
+    int bad
+    int skip
+
+
+cdef double box_score(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept nogil:
+    """Sum of the significant pixels around a position; 0 if any pixel of the box is unusable (3.5)."""
+    cdef Py_ssize_t x, y, i
+    cdef int forbidden = FORBIDDEN | cell.bad | cell.skip
+    cdef double sky = <float> cell.sky, inverse_sigma = <float> cell.inverse_sigma    # rounded here only (P5)
+    cdef double value, score = 0
+    for y in range(max(yc - cell.half_width, 0), min(yc + cell.half_width + 1, cell.ny)):
+        for x in range(max(xc - cell.half_width, 0), min(xc + cell.half_width + 1, cell.nx)):
+            i = y * cell.stride + x
+            if cell.mask[i] & forbidden:
+                return 0
+            value = cell.data[i]
+            if value >= cell.high:
+                cell.mask[i] |= cell.bad
+                return 0
+            if (value - sky) * inverse_sigma > cell.threshold:
+                score += value
+    return score
+
+
+cdef void recentre(const Cell *cell, Py_ssize_t *xc, Py_ssize_t *yc) noexcept nogil:
+    """Move to the brightest usable pixel of the box around a candidate."""
+    cdef Py_ssize_t x, y, i, x0 = xc[0], y0 = yc[0]
+    cdef int forbidden = FORBIDDEN | cell.bad | cell.skip
+    cdef double value, highest = cell.data[y0 * cell.stride + x0]
+    for y in range(max(y0 - cell.half_width, 0), min(y0 + cell.half_width + 1, cell.ny)):
+        for x in range(max(x0 - cell.half_width, 0), min(x0 + cell.half_width + 1, cell.nx)):
+            i = y * cell.stride + x
+            if cell.mask[i] & forbidden:
+                continue
+            value = cell.data[i]
+            if value >= cell.high:
+                cell.mask[i] |= cell.bad
+                continue
+            if (value - cell.sky) * cell.inverse_sigma < cell.threshold:
+                continue
+            if value > highest:
+                highest = value
+                xc[0] = x
+                yc[0] = y
+
+
+cdef void mark_used(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept nogil:
+    """Set the skip bit on the box; column 0 and row 0 of the cell are never marked (P6)."""
+    cdef Py_ssize_t x, y
+    for y in range(max(yc - cell.half_width, 1), min(yc + cell.half_width + 1, cell.ny)):
+        for x in range(max(xc - cell.half_width, 1), min(xc + cell.half_width + 1, cell.nx)):
+            cell.mask[y * cell.stride + x] |= cell.skip
+
+
+cdef Py_ssize_t scan(const Cell *cell, double level, Py_ssize_t found, Py_ssize_t target,
+                     int *xs, int *ys, double *scores) noexcept nogil:
+    """Take the peaks above a level in the order of the pixels, until ``target`` are found."""
+    cdef Py_ssize_t x, y, i, xc, yc
+    cdef int forbidden = FORBIDDEN | cell.bad | cell.skip
+    cdef double value, score
+    for y in range(cell.ny):
+        for x in range(cell.nx):
+            i = y * cell.stride + x
+            if cell.mask[i] & forbidden:
+                continue
+            value = cell.data[i]
+            if value >= cell.high:
+                cell.mask[i] |= cell.bad
+                continue
+            if (value - cell.sky) * cell.inverse_sigma < cell.threshold or not value > level:
+                continue
+            xc = x
+            yc = y
+            recentre(cell, &xc, &yc)
+            score = box_score(cell, xc, yc)
+            if score == 0:
+                continue
+            xs[found] = <int> xc
+            ys[found] = <int> yc
+            scores[found] = score
+            found += 1
+            mark_used(cell, xc, yc)
+            if found >= target:
+                return found
+    return found
+
+
+def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
+               Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
+               int bad, int skip, int[::1] xs, int[::1] ys, double[::1] scores):
+    """Find up to ``len(xs)`` peaks in a cell, brightest level first; return how many.
+
+    Positions are relative to the corner (x0, y0) of the cell.  ``mask`` gets ``bad`` on saturated
+    pixels and ``skip`` on the boxes taken.
+    """
+    cdef Cell cell
+    cdef Py_ssize_t found = 0, target = xs.shape[0]
+    cdef double level, lowest = sky + threshold * sigma
+    cdef float fraction = <float> 0.9
+    cdef int i
+    if nx <= 0 or ny <= 0 or target == 0:
+        return 0
+    cell.data = &data[y0, x0]
+    cell.mask = &mask[y0, x0]
+    cell.stride = data.shape[1]
+    cell.nx = nx
+    cell.ny = ny
+    cell.half_width = half_width
+    cell.sky = sky
+    cell.inverse_sigma = 1 / sigma
+    cell.high = high
+    cell.threshold = threshold
+    cell.bad = bad
+    cell.skip = skip
+    with nogil:
+        for i in range(MAX_LEVELS):
+            level = sky + (high - sky) * fraction
+            if not level > lowest:
+                level = lowest
+            found = scan(&cell, level, found, target, &xs[0], &ys[0], &scores[0])
+            if found >= target or not level > lowest:
+                break
+            fraction = <float> (fraction - 0.2)
+    return found

@@ -1,0 +1,120 @@
+"""One image of the pair as the engine works on it: after pedestal, with limits, noise and flags (spec 2.7)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._core import pixels
+from .flags import HotpantsFlags
+from .noise import NoiseModel
+
+__all__ = ['Exposure', 'working_mask']
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One image, ready for the engine. Planes are never modified.
+
+    Parameters
+    ----------
+    name : {'template', 'science'}
+    data : float32 array (ny, nx)
+        Pixels after pedestal.
+    given_variance : float32 array (ny, nx) or None
+        Variance that came with the image, in data units squared.
+    known_flags : int32 array (ny, nx) or None
+        Bits from masks and non-finite pixels.
+    noise : NoiseModel
+        For an image without variance.
+    low, high : float
+        Valid data lie above the first and below the second.
+    kernel_high : float
+        Data for the kernel fit lie below it.
+    fill : float
+        A value that means "no data"; NaN for none.
+    """
+
+    name: str
+    data: np.ndarray
+    given_variance: np.ndarray | None
+    known_flags: np.ndarray | None
+    noise: NoiseModel
+    low: float
+    high: float
+    kernel_high: float
+    fill: float
+
+    @classmethod
+    def of(cls, frame, config):
+        """Exposure of a `Frame` with the parameters that ``config`` has for its side (``t...`` or ``i...``)."""
+        side = 't' if frame.name == 'template' else 'i'
+        pedestal = np.float32(getattr(config, f'{side}pedestal'))
+        data = frame.data - pedestal if pedestal else frame.data
+
+        def limit(name, default):
+            value = getattr(config, f'{side}{name}')
+            return default if value is None else float(np.float32(value) - pedestal)
+
+        high = limit('uthresh', math.inf)
+        kernel_high = limit('uktresh', high)
+        if kernel_high == math.inf:
+            # a finite level, so that the search begins at the brightest stars
+            kernel_high = float(np.nextafter(data.max(), np.float32(np.inf)))
+        return cls(frame.name, data, frame.variance, frame.flags,
+                   NoiseModel(getattr(config, f'{side}gain'), getattr(config, f'{side}rdnoise')),
+                   limit('lthresh', -math.inf), high, kernel_high, config.single('fillval'))
+
+    def cutout(self, cut):
+        """Pixels of a section, contiguous."""
+        return np.ascontiguousarray(self.data[cut])
+
+    def variance(self, cut, n_threads=1):
+        """Variance of a section, in data units squared (spec 2.7.2)."""
+        if self.given_variance is not None:
+            return np.ascontiguousarray(self.given_variance[cut])
+        return self.noise.variance(self.cutout(cut), n_threads)
+
+    def flags(self, cut, n_threads=1):
+        """Flags of a section: those known, and what the pixel values say (spec 2.7.3, 2.7.4)."""
+        data = self.cutout(cut)
+        flags = np.zeros(data.shape, np.int32) if self.known_flags is None else self.known_flags[cut].copy()
+        pixels.flag_thresholds(data, self.fill, self.low, self.high, flags, n_threads)
+        return flags
+
+
+def working_mask(template, science, cut, growth, border, n_threads=1):
+    """Mask for the search of substamps: both images' flags, grown, and an unusable border (spec 2.7.5, 2.7.6).
+
+    Parameters
+    ----------
+    template, science : Exposure
+    cut : tuple of slice
+        The section.
+    growth : int
+        Bad pixels spread OK_CONV this far in x and y, in pixels.
+    border : int
+        Width of the border in pixels.
+
+    Returns
+    -------
+    int32 array (ny, nx)
+    """
+    mask = template.flags(cut, n_threads)
+    mask |= science.flags(cut, n_threads)
+    _spread(mask, growth)
+    ny, nx = mask.shape
+    inside = np.s_[border:max(ny - border, border), border:max(nx - border, border)]
+    unusable = np.full(mask.shape, True)
+    unusable[inside] = False
+    mask[unusable] |= HotpantsFlags.T_BAD | HotpantsFlags.I_BAD
+    return mask
+
+
+def _spread(mask, growth):
+    bad = (mask & HotpantsFlags.INPUT_ISBAD) != 0
+    if growth < 1 or not bad.any():
+        return
+    from scipy.ndimage import maximum_filter
+    near = maximum_filter(bad, size=2 * growth + 1, mode='constant', cval=False)
+    mask[near & ~bad] |= HotpantsFlags.OK_CONV

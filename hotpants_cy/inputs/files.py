@@ -1,0 +1,310 @@
+"""FITS files, read and written safely: a whole plane or one clear error, a whole file or none."""
+
+import bz2
+import contextlib
+import gzip
+import logging
+import os
+import re
+import secrets
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from ..exceptions import InputError, OutputError
+
+__all__ = ['read_image', 'read_plane', 'write_whole']
+
+_log = logging.getLogger(__name__)
+
+_BLOCK = 1 << 20    # pixels that are scaled in float64 at a time
+_COMPRESSED = {b'\x1f\x8b': gzip.open, b'BZ': bz2.open}
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+def read_plane(path, *, blank_is_nan=True):
+    """Read one 2-D image of a FITS file.
+
+    The physical value ``raw * BSCALE + BZERO`` is evaluated in float64 and rounded once, as the C program does
+    (astropy alone scales 16 bit integers in float32).
+
+    Parameters
+    ----------
+    path : str or `~pathlib.Path`
+        The file, plain, ``.gz``, ``.bz2`` or tile-compressed. ``'f.fits[2]'``, ``'f.fits[SCI]'`` and
+        ``'f.fits[SCI,2]'`` choose an HDU by its number from 0, name, or name and version; default is the first
+        HDU that holds a 2-D image.
+    blank_is_nan : bool, optional
+        Whether integer pixels with the value ``BLANK`` become NaN (default) or keep their scaled value, as in C.
+
+    Returns
+    -------
+    data : `~numpy.ndarray` of float32, shape (ny, nx)
+        The pixels in the units of the file, native and C-contiguous.
+    header : `~astropy.io.fits.Header`
+        A copy of the header of that HDU, nothing inherited.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, cut off or damaged, or has no such 2-D image.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from hotpants_cy.inputs.files import read_plane
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, 'image.fits')
+    ...     fits.ImageHDU(np.arange(6).reshape(2, 3), name='SCI').writeto(path)
+    ...     data, header = read_plane(f'{path}[SCI]')
+    >>> data
+    array([[0., 1., 2.],
+           [3., 4., 5.]], dtype=float32)
+    >>> header['EXTNAME']
+    'SCI'
+    """
+    data, header, _ = read_image(path, blank_is_nan=blank_is_nan)
+    return data, header
+
+
+def read_image(path, *, blank_is_nan=True, companions=()):
+    """Read one 2-D image and the planes that belong to it.
+
+    Parameters
+    ----------
+    path, blank_is_nan
+        As for `read_plane`.
+    companions : sequence of str, optional
+        Names of extensions to read as well; only if the image is the first 2-D one in its file, since nobody
+        says which of several images a ``MASK`` belongs to.
+
+    Returns
+    -------
+    data, header
+        As from `read_plane`.
+    planes : dict
+        ``name: (data, header)`` of those companions that the file has.
+
+    Raises
+    ------
+    InputError
+        As `read_plane`; also if the end of the file, where companions may be, is cut off.
+    """
+    with _opened(path) as (hdus, stream, key):
+        hdu = _choose(hdus, key, stream)
+        data, header = _plane(hdu, blank_is_nan)
+        planes = {}
+        if companions and hdu is next(h for h in hdus if _axes(h) == 2):
+            found = {name: hdus[name] for name in companions if name in hdus and hdus[name] is not hdu}
+            planes = {name: _plane(_flat(h), blank_is_nan) for name, h in found.items()}
+            _refuse_half_header(hdus, stream)
+    return data, header, planes
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """Open a FITS file; each trouble with it becomes an `InputError` with path and reason."""
+    caught = []
+    try:
+        name, key = _split(path)
+        if not os.path.isfile(name):
+            os.stat(name)
+            raise InputError('it is not a regular file')
+        with warnings.catch_warnings(record=True) as caught, _stream(name) as stream:
+            warnings.simplefilter('always')
+            with fits.open(stream, memmap=False, do_not_scale_image_data=True) as hdus:
+                yield hdus, stream, key
+                if not stream.closed and isinstance(stream, (gzip.GzipFile, bz2.BZ2File)):
+                    while stream.read(_BLOCK):    # the checksum stands at the very end
+                        pass
+    except Exception as error:
+        cut = [str(w.message) for w in caught if 'truncated' in str(w.message)]
+        raise InputError(f'cannot read {os.fspath(path)}: {cut[0] if cut else _reason(error)}') from error
+    for warning in caught:
+        _log.info('%s: %s', path, warning.message)
+
+
+def _split(path):
+    """Take ``file[hdu]`` apart, unless a file has just that name."""
+    name = os.path.expanduser(os.fsdecode(path))
+    match = re.fullmatch(r'(.+)\[([^\[\]]+)\]', name)
+    if match is None or os.path.exists(name):
+        return name, None
+    name, ending = match.groups()
+    if re.fullmatch(r'\d+', ending):
+        return name, int(ending)
+    key = re.fullmatch(r'\s*([^,:]+?)\s*(?:,\s*(\d+)\s*)?', ending)
+    if key is None:
+        raise InputError(f'[{ending}] does not choose an HDU; use [number], [NAME] or [NAME,version]')
+    return name, (key[1], int(key[2])) if key[2] else key[1]
+
+
+def _stream(name):
+    with open(name, 'rb') as file:
+        start = file.read(2)
+    if not start:
+        raise InputError('the file is empty')
+    stream = _COMPRESSED.get(start, open)(name, 'rb')
+    if stream.read(6) != b'SIMPLE':
+        stream.close()
+        raise InputError('it is not a FITS file')
+    stream.seek(0)
+    return stream
+
+
+def _axes(hdu):
+    return len(getattr(hdu, 'shape', ())) if hdu.is_image else 0
+
+
+def _choose(hdus, key, stream):
+    if key is None:
+        first = next((hdu for hdu in hdus if _axes(hdu) == 2), None) or next(filter(_axes, hdus), None)
+        if first is None:
+            _refuse_half_header(hdus, stream)
+            raise InputError('it holds no image')
+        return _flat(first)
+    try:
+        return _flat(hdus[key])
+    except (KeyError, IndexError):
+        _refuse_half_header(hdus, stream)
+        names = ', '.join(f'{i} {hdu.name}'.rstrip() for i, hdu in enumerate(hdus))
+        raise InputError(f'it has no extension {key!r}; it has {names}') from None
+
+
+def _flat(hdu):
+    axes = _axes(hdu)
+    if axes == 0:
+        raise InputError(f'that HDU holds no image')
+    if axes != 2:
+        raise InputError(f'the image in it has {axes} axes, shape {hdu.shape}; slice a 2-D (ny, nx) plane out of it')
+    return hdu
+
+
+def _plane(hdu, blank_is_nan):
+    header = hdu.header.copy()
+    scale, zero = np.float64(header.get('BSCALE', 1)), np.float64(header.get('BZERO', 0))
+    blank = header.get('BLANK') if blank_is_nan and header['BITPIX'] > 0 else None
+    # tiles may span any rows, so a compressed image is decompressed at once
+    raw = hdu.data if isinstance(hdu, fits.CompImageHDU) else hdu.section
+    ny, nx = hdu.shape
+    plane = np.empty((ny, nx), np.float32)
+    rows = max(1, _BLOCK // max(1, nx))
+    with np.errstate(over='ignore', invalid='ignore'):
+        for y in range(0, ny, rows):
+            block = raw[y:y + rows]
+            plane[y:y + rows] = block if (scale, zero) == (1, 0) else block * scale + zero
+            if blank is not None:
+                plane[y:y + rows][block == blank] = np.nan
+    return plane, header
+
+
+def _refuse_half_header(hdus, stream):
+    """Astropy passes over a last header that is cut off: a mask could get lost that way."""
+    last = hdus[-1].fileinfo()
+    stream.seek(last['datLoc'] + last['datSpan'])
+    if stream.read(8) == b'XTENSION':
+        raise InputError(f'the header of HDU {len(hdus)} is cut off')
+
+
+def _reason(error):
+    text = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+    text = text.replace('Empty or corrupt FITS file', 'the FITS file is cut off or damaged')
+    return ' '.join(text.split())
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+def write_whole(files, *, overwrite=False, **options):
+    """Write FITS files, all of them or none.
+
+    Each is written under a temporary name in its own folder; only when all are whole are they renamed.
+
+    Parameters
+    ----------
+    files : dict
+        Maps each path to an `~astropy.io.fits.HDUList`, or anything with its ``writeto``.
+    overwrite : bool, optional
+        Whether to replace files that exist. Default `False`.
+    **options
+        Passed to ``writeto``. Default is ``output_verify='silentfix+ignore'``: a card that was odd in the
+        science image's file must not cost the result.
+
+    Raises
+    ------
+    OutputError
+        If one of the files cannot be written. Then none is, and what was there before is still there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from hotpants_cy.inputs.files import write_whole
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_whole({Path(folder, 'zeros.fits.gz'): fits.PrimaryHDU(np.zeros((4, 5)))})
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['zeros.fits.gz']
+    """
+    options = {'output_verify': 'silentfix+ignore', **options}
+    jobs = []
+    path = None
+    try:
+        for path in files:
+            final = os.path.realpath(os.path.expanduser(os.fsdecode(path)))
+            _check_free(final, overwrite, [job[1] for job in jobs])
+            jobs.append((_temporary(final), final))
+        for (path, hdus), (temporary, _) in zip(files.items(), jobs, strict=True):
+            hdus.writeto(temporary, **options)
+        path = ', '.join(map(str, files))
+        _rename(jobs)
+    except Exception as error:
+        raise OutputError(f'cannot write {path}: {_reason(error)}') from error
+    finally:
+        for temporary, _ in jobs:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _check_free(final, overwrite, others):
+    if final in others:
+        raise OutputError('two of the results have this name')
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(final).st_mode):
+            raise OutputError('it exists and is not a regular file')
+        if not overwrite:
+            raise OutputError('the file exists; use overwrite=True to replace it')
+
+
+def _temporary(final):
+    """Name a file beside the final one; ``writeto`` compresses by the ending."""
+    return os.path.join(os.path.dirname(final), f'.hotpants-{secrets.token_hex(8)}{Path(final).suffix}')
+
+
+def _rename(jobs):
+    """Rename all or none: an old file keeps a second name until the last new one is in place."""
+    undo = []
+    try:
+        for temporary, final in jobs:
+            old = _temporary(final) if os.path.exists(final) else None
+            undo.append((old, final))
+            if old:
+                with contextlib.suppress(OSError):    # some file systems have no hard links
+                    os.link(final, old)
+            os.replace(temporary, final)
+    except BaseException:
+        for old, final in undo:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(old, final) if old else os.unlink(final)
+        raise
+    finally:
+        for old, _ in undo:
+            with contextlib.suppress(OSError, TypeError):
+                os.unlink(old)

@@ -1,0 +1,248 @@
+"""Planes -> `HotpantsImage`: a CCDData that is written whole, with its flags, and read back the same."""
+
+import copy
+import math
+import re
+
+import numpy as np
+from astropy import units
+from astropy.io import fits, registry
+from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+from .files import write_whole
+from .flags import HotpantsFlags
+
+__all__ = ['HotpantsImage', 'to_image']
+
+# What describes the pixels in the file, or the file, that the science image came from; not those of the result.
+_STALE = ('BSCALE', 'BZERO', 'BLANK', 'CHECKSUM', 'DATASUM', 'ZHECKSUM', 'ZDATASUM', 'INHERIT')
+# The primary WCS: to be written from the wcs object, which also has no lookup tables to write.
+_WCS_CARD = re.compile(
+    r'WCSAXES|C(TYPE|RPIX|RVAL|DELT|UNIT|ROTA)\d|(PC|CD)\d_\d|P[VS]\d_\d+|(LON|LAT)POLE|RADESYS|EQUINOX'
+    r'|[AB]P?_(ORDER|DMAX|\d+_\d+)|(CP|CQ|D2IM)DIS\d|(DP|DQ|CPERR|CQERR|D2IM|D2IMERR)\d(\..*)?')
+
+
+class HotpantsImage(CCDData):
+    """A `~astropy.nddata.CCDData` that keeps its ``flags`` when it is sliced, written and read.
+
+    ``image.write(path)`` writes the HDUs that ``CCDData.write`` makes, and the flags as ``FLAGS``
+    (``hdu_flags=None`` leaves them out). The file appears under its name only when it is whole. Numbers in the
+    header are written with all their digits. ``HotpantsImage.read(path)`` reads everything back;
+    ``CCDData.read(path)`` reads the same file, and the flags with ``hdu_flags='FLAGS'`` (astropy 8).
+    An image without unit is written with ``BUNIT = '1'``, which `CCDData` understands.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `~astropy.nddata.CCDData`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from hotpants_cy.inputs.image import HotpantsImage
+    >>> image = HotpantsImage(np.ones((2, 3)), unit='adu', flags=np.full((2, 3), 0x40, np.int32))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     image.write(Path(folder, 'image.fits'))
+    ...     again = HotpantsImage.read(Path(folder, 'image.fits'))
+    >>> again.flags
+    array([[64, 64, 64],
+           [64, 64, 64]], dtype=int32)
+    """
+
+    def to_hdu(self, hdu_mask='MASK', hdu_uncertainty='UNCERT', hdu_flags='FLAGS', **options):
+        """Make the HDUs of this image; see `~astropy.nddata.CCDData.to_hdu`.
+
+        Parameters
+        ----------
+        hdu_mask, hdu_uncertainty, hdu_flags : str or None, optional
+            Names of the extensions; `None` leaves one out.
+        **options
+            As for `~astropy.nddata.CCDData.to_hdu`.
+
+        Returns
+        -------
+        `~astropy.io.fits.HDUList`
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hotpants_cy.inputs.image import HotpantsImage
+        >>> image = HotpantsImage(np.ones((2, 3)), unit='adu', flags=np.zeros((2, 3), np.int32))
+        >>> [hdu.name for hdu in image.to_hdu()]
+        ['PRIMARY', 'FLAGS']
+        """
+        hdus = super().to_hdu(hdu_mask=hdu_mask, hdu_uncertainty=hdu_uncertainty, **options)
+        if hdu_flags and self.flags is not None:
+            hdus.append(fits.ImageHDU(np.asarray(self.flags), name=hdu_flags))
+        header = hdus[0].header
+        if self.unit == units.dimensionless_unscaled:
+            header['BUNIT'] = '1'
+        if self.wcs is not None:
+            _write_exactly(header, self.wcs)
+        for card in [card for card in header.cards if _is_long(card.value)]:
+            _write_all_digits(header, card)
+        return hdus
+
+    def _slice(self, item):
+        kwargs = super()._slice(item)
+        kwargs['flags'] = None if self.flags is None else self.flags[item]
+        return kwargs
+
+
+def to_image(frame, data, variance=None, flags=None, *, meta=None, fill=math.nan):
+    """Make a `HotpantsImage` of result planes, in the setting of the science image.
+
+    Parameters
+    ----------
+    frame : `~hotpants_cy.inputs.frame.Frame`
+        The science image: gives unit (dimensionless if it has none), wcs, header and class of the uncertainty.
+    data : float32 array, shape (ny, nx)
+        The result; already filled under the mask. It is shared.
+    variance : float32 array, shape (ny, nx), optional
+        Variance of the result in data units squared.
+    flags : int32 array, shape (ny, nx), optional
+        `HotpantsFlags` of the result. Pixels with OUTPUT_ISBAD or NAN are masked. It is shared.
+    meta : dict, optional
+        Cards to add to the header, ``keyword: (value, comment)``; HISTORY and COMMENT may have a list of texts as
+        value. FITS knows no NaN and no infinity: such cards are left out.
+    fill : float, optional
+        Value of the uncertainty under the mask; default NaN.
+
+    Returns
+    -------
+    HotpantsImage
+        With the uncertainty class of the science image (default `~astropy.nddata.StdDevUncertainty`), a boolean
+        mask always, and a header without the cards that told about the science image's file and pixel format.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hotpants_cy.inputs.frame import Frame
+    >>> from hotpants_cy.inputs.image import to_image
+    >>> science = Frame.from_planes([[5.0, 6.0]], unit='adu')
+    >>> flags = np.array([[0, 0x8080]], np.int32)
+    >>> image = to_image(science, science.data, science.data, flags, meta={'KSUM00': (1.25, 'kernel sum')})
+    >>> image.mask, image.header['KSUM00']
+    (array([[False,  True]]), 1.25)
+    """
+    mask = np.zeros(data.shape, bool)
+    if flags is not None:
+        np.not_equal(flags & int(HotpantsFlags.OUTPUT_ISBAD | HotpantsFlags.NAN), 0, out=mask)
+    uncertainty = None
+    if variance is not None:
+        kind = frame.uncertainty_type or StdDevUncertainty
+        with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+            plane = _FROM_VARIANCE[kind](variance)
+        plane[mask] = fill
+        uncertainty = kind(plane, copy=False)
+    unit = units.dimensionless_unscaled if frame.unit is None else frame.unit
+    header = _result_header(frame, meta or {})
+    return HotpantsImage(data, uncertainty=uncertainty, mask=mask, flags=flags, unit=unit, meta=header,
+                         wcs=copy.deepcopy(frame.wcs))
+
+
+_FROM_VARIANCE = {StdDevUncertainty: np.sqrt, VarianceUncertainty: np.copy, InverseVariance: np.reciprocal}
+
+
+def _result_header(frame, cards):
+    header = fits.Header()
+    if isinstance(frame.meta, fits.Header):
+        header = frame.meta.copy(strip=True)
+    else:
+        for keyword, value in (frame.meta or {}).items():
+            _set_card(header, keyword, value, '')
+    for keyword in list(header):
+        if keyword in _STALE or (frame.wcs is not None and _WCS_CARD.fullmatch(keyword)):
+            header.remove(keyword, ignore_missing=True)
+    if frame.unit is None:
+        header.remove('BUNIT', ignore_missing=True)
+    else:
+        header['BUNIT'] = frame.unit.to_string()
+    for keyword, (value, comment) in cards.items():
+        _set_card(header, keyword, value, comment)
+    return header
+
+
+def _set_card(header, keyword, value, comment):
+    """Set a card; what FITS has no type for is kept as text, NaN and infinity are left out."""
+    if keyword.upper() in ('HISTORY', 'COMMENT', ''):
+        for text in [value] if isinstance(value, str) else value:
+            header.add_history(text) if keyword.upper() == 'HISTORY' else header.add_comment(text)
+        return
+    if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+        return
+    if not isinstance(value, (str, bool, np.bool_, int, float, complex, np.number, type(None))):
+        value = str(value)
+    if isinstance(value, str):
+        value = value.encode('ascii', 'replace').decode().replace('\n', ' ')
+    long = len(keyword) > 8 and not keyword.upper().startswith('HIERARCH ')
+    header[f'HIERARCH {keyword}' if long else keyword] = (value, comment)
+
+
+# -- all digits -------------------------------------------------------------------------------
+
+def _write_exactly(header, wcs):
+    """Put the numbers of the wcs into its cards; ``to_header`` rounds them to 14 digits."""
+    inner = wcs.wcs
+    numbers = {'LONPOLE': inner.lonpole, 'LATPOLE': inner.latpole}
+    for i in range(inner.naxis):
+        numbers |= {f'CRPIX{i + 1}': inner.crpix[i], f'CRVAL{i + 1}': inner.crval[i],
+                    f'CDELT{i + 1}': inner.get_cdelt()[i]}
+        numbers |= {f'PC{i + 1}_{j + 1}': inner.get_pc()[i, j] for j in range(inner.naxis)}
+    numbers |= {f'PV{i}_{m}': value for i, m, value in inner.get_pv()}
+    for name in ('a', 'b', 'ap', 'bp'):
+        terms = getattr(wcs.sip, name, None)
+        if terms is not None:
+            numbers |= {f'{name.upper()}_{i}_{j}': value for (i, j), value in np.ndenumerate(terms)}
+    for keyword, value in numbers.items():
+        if keyword in header:
+            header[keyword] = float(value)
+
+
+def _is_long(value):
+    return isinstance(value, float) and len(repr(value)) > 20
+
+
+def _write_all_digits(header, card):
+    """Replace a card by one in free format: astropy cuts numbers to 20 characters."""
+    text = f'{card.keyword:8}= {repr(float(card.value)).upper()}'
+    if len(card.keyword) > 8 or header.count(card.keyword) > 1:
+        return
+    image = f'{text} / {card.comment}'[:80] if card.comment else text
+    place = header.index(card.keyword)
+    del header[place]
+    header.insert(place, fits.Card.fromstring(image))
+
+
+# -- reading and writing through CCDData.read and CCDData.write --------------------------------
+
+def _read(source, hdu_flags='FLAGS', **options):
+    """Read what `_write` wrote; ``source`` is a path, or the file that ``read`` has opened."""
+    hdus = fits.open(source)
+    flags = _native(hdus[hdu_flags].data) if hdu_flags and hdu_flags in hdus else None
+    hdus.close(closed=not hasattr(source, 'seek'))
+    if hasattr(source, 'seek'):
+        source.seek(0)
+    image = HotpantsImage(CCDData.read(source, format='fits', **options))
+    image.data, image.flags = _native(image.data), flags
+    if image.uncertainty is not None:
+        image.uncertainty = type(image.uncertainty)(_native(image.uncertainty.array), copy=False)
+    return image
+
+
+def _native(plane):
+    return np.array(plane, dtype=plane.dtype.newbyteorder('='))
+
+
+def _write(image, path, *, overwrite=False, as_image_hdu=False, output_verify=None, checksum=False, **options):
+    hdus = image.to_hdu(as_image_hdu=as_image_hdu, **options)
+    if as_image_hdu:
+        hdus.insert(0, fits.PrimaryHDU())
+    verify = {} if output_verify is None else {'output_verify': output_verify}
+    write_whole({path: hdus}, overwrite=overwrite, checksum=checksum, **verify)
+
+
+registry.register_reader('fits', HotpantsImage, _read)
+registry.register_writer('fits', HotpantsImage, _write)

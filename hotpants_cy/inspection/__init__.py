@@ -1,0 +1,1 @@
+"""Pictures and measures of how good a subtraction is."""

@@ -1,0 +1,102 @@
+"""Pictures of a subtraction; matplotlib is imported only when one is made."""
+
+import numpy as np
+from astropy.stats import mad_std
+
+__all__ = ['plot_triptych']
+
+TITLES = 'Science', 'Template', 'Difference'
+RANGE = 8           # of the difference, in sigmas
+BAD = '#a8b8a0'     # grey-green: neither a value of the grey scale nor of the red and blue one
+CIRCLE = '#e87500'
+
+
+def plot_triptych(science, template, difference, *, transients=None, figure=None):
+    """Show science image, template and difference side by side.
+
+    Science image and template share one asinh scale over their own sky levels; the difference is shown in
+    units of its typical noise (of its median absolute deviation), from -8 to 8. Bad pixels are grey-green.
+
+    Parameters
+    ----------
+    science, template, difference : `~astropy.nddata.NDData` or array_like
+        Images of one shape ``(ny, nx)``; masked and non-finite pixels are bad.
+    transients : `~astropy.table.Table` or array_like, optional
+        What to circle: columns ``x`` and ``y``, or pairs of them, in 0-based pixels.
+    figure : `~matplotlib.figure.Figure`, optional
+        Where to draw. Default: a new one, which no window and no ``pyplot`` knows of.
+
+    Returns
+    -------
+    `~matplotlib.figure.Figure`
+        Save it with its ``savefig``.
+
+    Raises
+    ------
+    ImportError
+        No matplotlib.
+
+    Examples
+    --------
+    >>> from hotpants_cy.datasets import make_pair
+    >>> from hotpants_cy.inspection.plots import plot_triptych
+    >>> pair = make_pair((200, 200), n_transients=3)
+    >>> difference = pair.science.data - pair.template.data
+    >>> figure = plot_triptych(pair.science, pair.template, difference, transients=pair.transients)
+    >>> [axes.get_title() for axes in figure.axes[:3]]
+    ['Science', 'Template', 'Difference']
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('plots need matplotlib, which is missing: pip install hotpants-cy[all]') from error
+    science, template, difference = (_plane(image) for image in (science, template, difference))
+    science, template = (plane - np.nanmedian(plane) for plane in (science, template))
+    difference = difference / (mad_std(difference, ignore_nan=True) or 1.0)
+
+    figure = Figure(figsize=(12, 4.25), dpi=120) if figure is None else figure
+    panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    figure.subplots_adjust(left=0.005, right=0.945, bottom=0.015, top=0.915, wspace=0.02)
+    sky, sigmas = _sky_scale(science, template), _sigma_scale()
+    for axes, plane, title, scale in zip(panels, (science, template, difference), TITLES, (sky, sky, sigmas),
+                                         strict=True):
+        shown = axes.imshow(plane, origin='lower', interpolation='nearest', **scale)
+        axes.set_title(title, fontsize=17)
+        axes.set(xticks=[], yticks=[], facecolor=BAD)
+        if transients is not None:
+            _circle(axes, transients, plane.shape)
+    bar = figure.colorbar(shown, cax=panels[2].inset_axes((1.02, 0, 0.03, 1)), ticks=[-RANGE, 0, RANGE])
+    bar.ax.set_yticklabels([f'−{RANGE}σ', '0', f'{RANGE}σ'], fontsize=13)
+    return figure
+
+
+def _plane(image):
+    """Float64 plane with NaN at bad pixels."""
+    mask = getattr(image, 'mask', None)
+    data = image.data if hasattr(image, 'uncertainty') else np.ma.getdata(image)
+    plane = np.array(data, dtype=float)
+    plane[~np.isfinite(plane)] = np.nan
+    if mask is not None:
+        plane[np.broadcast_to(mask, plane.shape)] = np.nan
+    return plane
+
+
+def _sky_scale(science, template):
+    """One asinh scale for both: linear over the noise of the sky, bright stars black."""
+    from matplotlib.colors import AsinhNorm
+    noise = max(mad_std(science, ignore_nan=True), mad_std(template, ignore_nan=True)) or 1.0
+    top = max(np.nanpercentile(science, 99.8), np.nanpercentile(template, 99.8), 20 * noise)
+    return {'norm': AsinhNorm(linear_width=4 * noise, vmin=-3 * noise, vmax=top), 'cmap': 'gray_r'}
+
+
+def _sigma_scale():
+    return {'vmin': -RANGE, 'vmax': RANGE, 'cmap': 'RdBu_r'}
+
+
+def _circle(axes, transients, shape):
+    """Circles of one size on the page, whatever the number of pixels."""
+    if hasattr(transients, 'colnames'):
+        transients = np.column_stack([transients['x'], transients['y']])
+    x, y = np.reshape(np.asarray(transients, float), (-1, 2)).T
+    axes.scatter(x, y, s=180, facecolor='none', edgecolor=CIRCLE, linewidth=1.6)
+    axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(-0.5, shape[0] - 0.5))

@@ -1,0 +1,103 @@
+"""The global fit, repeated until no substamp stands out (spec 6.5)."""
+
+import logging
+from dataclasses import dataclass
+
+from ..stamps.statistics import clipped_moments
+from ..stamps.substamp import SubstampStatus
+from .model import KernelModel
+
+__all__ = ['KernelFit', 'iterate']
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """The kernel and how well it fits.
+
+    Attributes
+    ----------
+    model : KernelModel
+    mean_merit, merit_scatter : float
+        Clipped mean and scatter of the merits of the substamps (C: SSSIG, SSSCAT).
+    n_used, n_stamps : int
+        Stamps used and found.
+    iterations : int
+    """
+
+    model: KernelModel
+    mean_merit: float
+    merit_scatter: float
+    n_used: int
+    n_stamps: int
+    iterations: int
+
+
+def iterate(design, mask):
+    """Fit, reject the substamps that stand out, go on with the next of their stamp, until none does.
+
+    Parameters
+    ----------
+    design : Design
+        Filled with the first substamp of each stamp; left with those used.
+    mask : int32 array (ny, nx)
+        Working mask of the region.
+
+    Returns
+    -------
+    KernelFit
+
+    Raises
+    ------
+    TooFewStampsError, SingularFitError
+    """
+    stamps, config = design.stamps, design.config
+    iterations, changed = 0, True
+    while changed:
+        live = [k for k, stamp in enumerate(stamps) if stamp.alive]
+        model = design.solve(live)
+        merits = design.merits(model, live, mask)
+        changed = reject_meaningless(design, live, merits)
+        mean, scatter = clipped_moments(merits[merits != -1], config.single('stat_sig'))
+        changed |= reject_outliers(design, mean, scatter)
+        iterations += 1
+        n_live = sum(stamp.alive for stamp in stamps)
+        log.info('iteration %d: mean merit %.3f, scatter %.3f, %d of %d stamps remain', iterations, mean, scatter,
+                 n_live, len(stamps))
+    for stamp in stamps:
+        if stamp.alive:
+            stamp.substamp.status = SubstampStatus.USED_IN_FINAL_FIT
+    return KernelFit(model, mean, scatter, n_live, len(stamps), iterations)
+
+
+def reject_meaningless(design, live, merits):
+    """Record the merits; pass on from substamps without a meaningful one. Return whether there were any."""
+    rejected = []
+    for k, merit in zip(live, merits, strict=True):
+        stamp = design.stamps[k]
+        stamp.substamp.merit = float(merit)
+        if merit == -1:
+            rejected.append(k)
+        else:
+            stamp.chi2 = float(merit)
+    return pass_on(design, rejected)
+
+
+def reject_outliers(design, mean, scatter):
+    """Pass on from substamps that fit much worse than the others. Return whether there were any."""
+    n_sigma = design.config.single('ks')
+    # a stamp that has just been passed on is judged by its last chi2, as in C (P13)
+    rejected = [k for k, stamp in enumerate(design.stamps)
+                if stamp.alive and stamp.chi2 - mean > n_sigma * scatter]
+    return pass_on(design, rejected)
+
+
+def pass_on(design, slots):
+    """Go on to the next substamp of the stamps at ``slots``; those without one are out."""
+    for k in slots:
+        stamp = design.stamps[k]
+        stamp.substamp.status = SubstampStatus.REJECTED_ITERATIVE_FIT
+        stamp.current += 1
+    design.fill([k for k in slots if design.stamps[k].alive])
+    return bool(slots)

@@ -1,0 +1,215 @@
+"""The fitted kernel as an object: its picture, sum and background anywhere, and its application."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._core import convolution
+from ..exceptions import InputError
+from ..threads import resolve_threads
+from .basis import GaussianBasis
+from .spatial import Monomials, RegionFrame
+
+__all__ = ['KernelModel']
+
+_NO_PLANE = np.empty((0, 0), np.float32)
+_NO_FLAGS = np.empty((0, 0), np.int32)
+
+
+@dataclass(frozen=True)
+class KernelModel:
+    """A kernel that varies over the image, and the background that goes with it.
+
+    It turns one image into the other: ``other = image * kernel + background`` (Alard 2000, equation 3).
+    Positions are (x, y) in pixels of the whole image, 0-based.
+
+    Parameters
+    ----------
+    solution : float64 array
+        Coefficients: that of the first basis function, ``n_terms`` for each other one, then the
+        background (spec 6.1).
+    basis : GaussianBasis
+        Basis functions of the kernel.
+    ko, bgo : int
+        Order of the spatial variation of kernel and background [C: ``-ko``, ``-bgo``].
+    frame : RegionFrame
+        The part of the image that the kernel was fitted on.
+    direction : {'t', 'i'}
+        Which image it convolves: the template or the science image.
+    block_width : int
+        Pixels in x and y over which one kernel serves when it is applied [C: ``-kcs``].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hotpants_cy.kernel.basis import GaussianBasis
+    >>> from hotpants_cy.kernel.spatial import RegionFrame
+    >>> basis = GaussianBasis(3, (0,), (1.0,))
+    >>> kernel = KernelModel(np.array([0.8, 12.0]), basis, 0, 0, RegionFrame((0, 0), (50, 60)), 't', 7)
+    >>> kernel.sum(30, 25), kernel.background(30, 25)
+    (0.8, 12.0)
+    >>> kernel.image(30, 25).shape
+    (7, 7)
+    >>> blurred = kernel.apply(np.ones((50, 60)))
+    >>> float(blurred[25, 30])
+    0.8
+    """
+
+    solution: np.ndarray
+    basis: GaussianBasis
+    ko: int
+    bgo: int
+    frame: RegionFrame
+    direction: str
+    block_width: int
+
+    @property
+    def half_width(self):
+        """Half width of the kernel in pixels; it is ``2 * half_width + 1`` wide."""
+        return self.basis.half_width
+
+    @property
+    def background_coefficients(self):
+        """Coefficients of the background polynomial."""
+        return self.solution[len(self.solution) - len(Monomials(self.bgo)):]
+
+    @property
+    def varying(self):
+        """Coefficients of all basis functions but the first, (n - 1, terms)."""
+        n_terms = len(Monomials(self.ko))
+        return self.solution[1:1 + (len(self.basis) - 1) * n_terms].reshape(-1, n_terms)
+
+    def coefficients(self, x, y):
+        """Coefficients of the basis functions at one position."""
+        rest = Monomials(self.ko).evaluate(self.varying.T, *self.frame.normalise(x, y))
+        return np.concatenate([self.solution[:1], np.broadcast_to(rest, len(self.basis) - 1)])
+
+    def image(self, x, y):
+        """Picture of the kernel at a position.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        float64 array (width, width)
+            Rows along y; pixel ``[half_width, half_width]`` is the centre. An image is convolved with it,
+            so that it looks as a point source at (x, y) would.
+        """
+        coefficients = self.coefficients(*_position(x, y))
+        kernel = np.zeros((self.basis.width, self.basis.width))
+        for a, picture in zip(coefficients, self.basis.images, strict=True):
+            kernel += a * picture                    # one by one, as spec 6.4 sums them
+        return kernel
+
+    def sum(self, x, y):
+        """Sum of the kernel at a position: the flux ratio of the two images.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        float
+        """
+        # pixel after pixel: NumPy's pairwise sum would round differently
+        return float(np.cumsum(self.image(x, y))[-1])
+
+    def background(self, x, y):
+        """Background at positions, in data units.
+
+        Parameters
+        ----------
+        x, y : float or array
+            Positions in pixels, 0-based.
+
+        Returns
+        -------
+        float or array
+        """
+        values = Monomials(self.bgo).evaluate(self.background_coefficients, *self.frame.normalise(x, y))
+        return float(values) if values.ndim == 0 else values
+
+    def apply(self, image, *, background=False, n_threads=None):
+        """Convolve an image with the kernel.
+
+        Parameters
+        ----------
+        image : 2-D array
+            Pixels on the grid that the kernel was fitted on, of the same shape. Any numeric type.
+        background : bool, optional
+            Add the background too. Default False.
+        n_threads : int, optional
+            Default: the CPUs that this process may use.
+
+        Returns
+        -------
+        float32 array
+            The convolved image; NaN in a frame of ``half_width`` pixels.
+
+        Raises
+        ------
+        InputError
+            The image has another shape.
+        """
+        data = np.ascontiguousarray(image, np.float32)
+        if data.shape != tuple(self.frame.shape):
+            raise InputError(f'this kernel applies to images of shape {tuple(self.frame.shape)}, '
+                             f'not to one of shape {data.shape}')
+        out, _, _ = self.convolve_planes(data, fill=np.nan, n_threads=resolve_threads(n_threads))
+        if background:
+            ny, nx = np.ogrid[:data.shape[0], :data.shape[1]]
+            out += self.background(nx + self.frame.origin[0], ny + self.frame.origin[1]).astype(np.float32)
+        return out
+
+    def convolve_planes(self, data, variance=None, flags=None, *, fill=0.0, plain_variance=False,
+                        good_fraction=0.99, n_threads=1):
+        """Convolve image, variance and flags of the region, block by block (spec 7).
+
+        Parameters
+        ----------
+        data, variance : float32 array (ny, nx)
+            Planes of the region; ``variance`` may be left out.
+        flags : int32 array (ny, nx), optional
+            Flags of the image that is convolved.
+        fill : float, optional
+            Value of the frame of the convolved image; default 0. The variance there is 0.
+        plain_variance : bool, optional
+            Convolve the variance with the kernel and not with its square [C: ``-convvar``].
+        good_fraction : float, optional
+            Least fraction of the kernel's weight on good pixels [C: ``-kfm``].
+        n_threads : int, optional
+            Default 1. The result does not depend on it.
+
+        Returns
+        -------
+        convolved, variance : float32 arrays
+        flags : int32 array
+            Zero where nothing is flagged. The last two are empty if not asked for.
+        """
+        out = np.full_like(data, fill)
+        variance_out = _NO_PLANE if variance is None else np.zeros_like(variance)
+        flags_out = _NO_FLAGS if flags is None else np.zeros_like(flags)
+        width, step = self.basis.width, self.block_width
+        work = np.empty((n_threads, convolution.work_size(width, step)))
+        convolution.convolve_blocks(
+            data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
+            self.solution, *self._block_terms(), self.basis.images.reshape(len(self.basis), -1), width, step,
+            plain_variance, good_fraction, out, variance_out, flags_out, work)
+        return out, variance_out, flags_out
+
+    def _block_terms(self):
+        """Spatial terms where the kernel of each block is evaluated, half a kernel into it (P16)."""
+        x, y = (np.arange(-(-length // self.block_width)) * self.block_width + 2.0 * self.half_width + start
+                for length, start in zip(self.frame.shape[::-1], self.frame.origin, strict=True))
+        return Monomials(self.ko).factors(*self.frame.normalise(x, y))
+
+
+def _position(x, y):
+    if np.ndim(x) or np.ndim(y):
+        raise InputError(f'one position (x, y) is needed, not arrays of shape {np.shape(x)} and {np.shape(y)}')
+    return float(x), float(y)

@@ -1,0 +1,214 @@
+"""The five steps of a subtraction, one by one: `Hotpants`."""
+
+import logging
+
+import numpy as np
+
+from .config import HotpantsConfig
+from .exceptions import InputError, NotSupportedError
+from .inputs.exposure import Exposure
+from .inputs.frame import as_frame, check_pair
+from .regional import RegionalSubtraction
+from .stamps.regions import regions_of, stamp_grid
+from .threads import resolve_threads
+
+__all__ = ['Hotpants']
+
+log = logging.getLogger(__name__)
+
+
+class Hotpants:
+    """Subtract a template from a science image, step by step.
+
+    Asking for a step runs those before it that have not run yet.
+
+    Parameters
+    ----------
+    template_data, image_data : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, 2-D array, str or path
+        Template and science image on the same pixel grid; see `hotpants_cy.subtract`.
+    t_mask, i_mask : 2-D array, optional
+        Masks in addition to those of the images; pixels that are True, or larger than 0, are bad.
+    t_error, i_error : 2-D array, optional
+        Standard deviations in data units [C: ``-tni``, ``-ini``]. Default: the images' own uncertainties, or
+        the noise model of the configuration.
+    star_catalog : array (n, 2), optional
+        Not supported yet.
+    config : HotpantsConfig, optional
+        Parameters. Default: ``HotpantsConfig()``.
+    output_header : dict-like, optional
+        Header of the outputs. Default: that of the science image.
+    n_threads : int, optional
+        Default: the CPUs that this process may use. Results do not depend on it.
+
+    Raises
+    ------
+    InputError
+        An image cannot be used, or the two do not fit together.
+
+    Examples
+    --------
+    >>> from hotpants_cy import Hotpants, HotpantsConfig
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((256, 256), seed=1)
+    >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> template_stars, science_stars = hot.find_stamps()
+    >>> hot.fit_and_select_direction()
+    't'
+    >>> solution, used = hot.iterative_fit_and_clip()
+    >>> difference, convolved, noise, flags = hot.convolve_and_difference()
+    >>> difference.shape
+    (256, 256)
+    """
+
+    def __init__(self, template_data, image_data, t_mask=None, i_mask=None, t_error=None, i_error=None,
+                 star_catalog=None, config=None, output_header=None, *, n_threads=None):
+        self.config = _checked_config(config)
+        self.n_threads = resolve_threads(n_threads)
+        if star_catalog is not None:
+            raise NotSupportedError('star_catalog is not supported yet; leave it out to search for stars')
+        keep = self.config.parity
+        self.science = as_frame(image_data, name='science', keep_masked_values=keep)
+        template = as_frame(template_data, name='template', keep_masked_values=keep)
+        self.template = check_pair(self.science, template)
+        self.output_header = output_header if output_header is not None else self.science.meta
+        self._check_size()
+        exposures = [Exposure.of(frame, self.config) for frame in (self.template, self.science)]
+        grid = stamp_grid(self.science.shape, self.config)
+        self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads)
+                        for region in regions_of(self.science.shape, self.config)]
+        self._done = 0
+        self._planes = None
+
+    def _check_size(self):
+        smallest = 2 * (self.config.rkernel + self.config.rss) + 1
+        ny, nx = self.science.shape
+        if min(nx, ny) < smallest:
+            raise InputError(f'images of {nx} x {ny} pixels are too small for kernels of {self.config.kernel_width} '
+                             f'and substamps of {self.config.substamp_width} pixels: they need at least {smallest}; '
+                             'lower rkernel and rss')
+
+    @property
+    def region(self):
+        """The state of the first region; with one region, of everything."""
+        return self.regions[0]
+
+    def _run(self, *steps):
+        """Run the steps, each a method of the regions, that have not run yet."""
+        for k, step in enumerate(steps):
+            if k >= self._done:
+                for region in self.regions:
+                    getattr(region, step)()
+                self._done = k + 1
+
+    def find_stamps(self):
+        """Find the stars that the kernel may be fitted to.
+
+        Returns
+        -------
+        template_substamps, image_substamps : list of Substamp
+            Empty for an image that the configuration forbids to convolve.
+
+        Raises
+        ------
+        NoStampsError
+            There is none.
+        """
+        self._run('find_stamps')
+        return self.template_substamps, self.image_substamps
+
+    def _substamps(self, direction):
+        return [substamp for region in self.regions if direction in region.sides
+                for stamp in region.sides[direction].stamps for substamp in stamp.substamps]
+
+    @property
+    def template_substamps(self):
+        """Substamps of the template, as a list."""
+        return self._substamps('t')
+
+    @property
+    def image_substamps(self):
+        """Substamps of the science image, as a list."""
+        return self._substamps('i')
+
+    def fit_and_select_direction(self):
+        """Decide which image to convolve.
+
+        Returns
+        -------
+        {'t', 'i'}
+        """
+        self._run('find_stamps', 'select_direction')
+        return self.region.direction
+
+    def iterative_fit_and_clip(self):
+        """Fit the kernel, rejecting substamps that do not fit.
+
+        Returns
+        -------
+        solution : float64 array
+            Coefficients of kernel and background.
+        substamps : list of Substamp
+            Those used.
+
+        Raises
+        ------
+        TooFewStampsError, SingularFitError
+        """
+        self._run('find_stamps', 'select_direction', 'fit_kernel')
+        return self.region.fit.model.solution, [s for region in self.regions for s in region.used_substamps()]
+
+    def convolve_and_difference(self):
+        """Convolve one image and subtract.
+
+        Returns
+        -------
+        difference, convolved, noise : float32 arrays (ny, nx)
+            Science minus template, the convolved image with the background, standard deviation of the difference.
+        flags : int32 array (ny, nx)
+            `HotpantsFlags` of the difference.
+        """
+        self._run('find_stamps', 'select_direction', 'fit_kernel', 'subtract')
+        if self._planes is None:
+            names = ('difference', 'convolved', 'noise', 'flags')
+            self._planes = tuple(self.assemble(name) for name in names)
+        return self._planes
+
+    def assemble(self, name):
+        """Plane ``name`` of `~hotpants_cy.products.difference.Products` for the whole image."""
+        planes = [getattr(region.products, name) for region in self.regions]
+        if len(planes) == 1:
+            return planes[0]
+        whole = np.empty(self.science.shape, planes[0].dtype)
+        for region, plane in zip(self.regions, planes, strict=True):
+            whole[region.region.output] = plane[region.region.inner]
+        return whole
+
+    def get_final_outputs(self):
+        """Everything that came out.
+
+        Returns
+        -------
+        dict
+            ``diff_image``, ``convolved_image``, ``noise_image``, ``output_mask``, ``stats``,
+            ``conv_direction``, ``kernel_solution``, ``fit_stats``.
+        """
+        difference, convolved, noise, flags = self.convolve_and_difference()
+        s, fit = self.region.statistics, self.region.fit
+        return {
+            'diff_image': difference, 'convolved_image': convolved, 'noise_image': noise, 'output_mask': flags,
+            'stats': {'diff_mean': s['DMEAN'], 'diff_std': s['DSIGE'], 'noise_mean': s['DSIG'],
+                      'x2norm': s['X2NRM'], 'nx2norm': s['NX2NRM']},
+            'conv_direction': self.region.direction, 'kernel_solution': fit.model.solution,
+            'fit_stats': {'meansig': fit.mean_merit, 'scatter': fit.merit_scatter,
+                          'nskipped': fit.n_stamps - fit.n_used},
+        }
+
+
+def _checked_config(config):
+    config = HotpantsConfig() if config is None else config
+    if not isinstance(config, HotpantsConfig):
+        raise TypeError(f'config must be a HotpantsConfig, not {type(config).__name__}')
+    for name, allowed in (('use_pca', False), ('fom', 'v'), ('nregx', 1), ('nregy', 1)):
+        if getattr(config, name) != allowed:
+            raise NotSupportedError(f'{name}={getattr(config, name)!r} is not supported yet, only {allowed!r}')
+    return config

@@ -1,0 +1,1 @@
+"""What a kernel makes of the images: convolved planes, difference, noise, statistics."""

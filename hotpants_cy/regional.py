@@ -1,0 +1,160 @@
+"""One region from its stars to its difference: the five steps without the wrapping."""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .exceptions import NoStampsError
+from .inputs.exposure import Exposure, working_mask
+from .kernel.basis import GaussianBasis
+from .kernel.design import Design
+from .kernel.direction import choose, direction_merit
+from .kernel.fit import KernelFit, iterate
+from .kernel.spatial import RegionFrame
+from .products.difference import Products, fill_bad, subtract_region
+from .products.statistics import output_statistics, rescale_ok_noise, substamp_statistics
+from .stamps.grid import Side, find_stamps
+from .stamps.regions import Region, StampGrid
+
+__all__ = ['RegionalSubtraction']
+
+log = logging.getLogger(__name__)
+
+SIDES = {'t': 'template', 'i': 'science'}
+
+
+@dataclass
+class RegionalSubtraction:
+    """State of the subtraction of one region.
+
+    Parameters
+    ----------
+    region : Region
+    grid : StampGrid
+        Layout of its stamps.
+    template, science : Exposure
+        The whole images.
+    config : `~hotpants_cy.HotpantsConfig`
+    n_threads : int
+
+    Attributes
+    ----------
+    sides : dict of Side
+        Stamps of the template ('t') and of the science image ('i'), of those that may be convolved.
+    direction : {'t', 'i'} or None
+    merits : dict
+        Merit of each direction tried.
+    fit : KernelFit or None
+    products : Products or None
+    statistics : dict
+        Numbers by the stems of C's header keywords.
+    """
+
+    region: Region
+    grid: StampGrid
+    template: Exposure
+    science: Exposure
+    config: object
+    n_threads: int
+    sides: dict = field(default_factory=dict)
+    direction: str | None = None
+    merits: dict = field(default_factory=dict)
+    fit: KernelFit | None = None
+    products: Products | None = None
+    statistics: dict = field(default_factory=dict)
+    _mask: np.ndarray | None = None
+    _designs: dict = field(default_factory=dict)
+
+    @property
+    def frame(self):
+        """Coordinates of the region."""
+        return RegionFrame(self.region.origin, self.region.shape)
+
+    def _pair(self, direction):
+        """The image to convolve and the other one."""
+        return (self.template, self.science) if direction == 't' else (self.science, self.template)
+
+    def find_stamps(self):
+        """Fill the stamps with substamps.
+
+        Raises
+        ------
+        NoStampsError
+            No substamp was found for any direction allowed.
+        """
+        config, cut = self.config, self.region.buffered
+        # half of the width asked for, in the manner of C (P24)
+        growth = int(np.float32(config.rkernel) * np.float32(config.kf_spread_mask1)) // 2
+        self._mask = working_mask(self.template, self.science, cut, growth, config.rss + config.rkernel, self.n_threads)
+        allowed = 'ti' if config.force_convolve == 'b' else config.force_convolve
+        n_cells = self.grid.nx * self.grid.ny
+        self.sides = {d: Side.of(SIDES[d], e.cutout(cut), e.kernel_high, n_cells)
+                      for d, e in (('t', self.template), ('i', self.science)) if d in allowed}
+        find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config)
+        if not any(side.n_filled for side in self.sides.values()):
+            raise NoStampsError(self._why_no_stamps())
+
+    def _why_no_stamps(self):
+        names = ' or '.join(f'the {side.name} image' if d == 'i' else 'the template' for d, side in self.sides.items())
+        limits = ', '.join(f'{side.high:g} in the {side.name}' for side in self.sides.values())
+        flagged = 100 * np.mean((self._mask & 0x80) != 0)
+        where = f' in region {self.region.section}' if self.region.index else ''
+        if not self.grid.nx * self.grid.ny:
+            ny, nx = self.region.shape
+            return (f'{nx} x {ny} pixels are too few for one stamp of {self.grid.width} pixels: lower rkernel '
+                    f'({self.config.rkernel}) and rss ({self.config.rss})')
+        return (f'no star to fit the kernel to was found in {names}{where}: none of {self.grid.nx} x {self.grid.ny} '
+                f'stamps has a peak {self.config.fitthresh:g} sigma over its sky and below {limits} with an unmasked box '
+                f'of {self.config.substamp_width} pixels around it ({flagged:.0f} % of the pixels are masked); lower '
+                f'fitthresh or rss, or correct the thresholds')
+
+    def design(self, direction):
+        """Equations of one direction, filled with the first substamps the first time they are asked for."""
+        if direction not in self._designs:
+            source, target = self._pair(direction)
+            basis = GaussianBasis(self.config.rkernel, self.config.deg_fixe, self.config.sigma_gauss)
+            self._designs[direction] = Design(self.sides[direction].stamps, source, target, self.region, basis,
+                                              self.frame, self.config, self.n_threads)
+        return self._designs[direction]
+
+    def select_direction(self):
+        """Decide which image to convolve."""
+        if len(self.sides) == 1:
+            self.merits = dict.fromkeys(self.sides, 0.0)
+        else:
+            self.merits = {d: direction_merit(self.design(d), self._mask) for d in self.sides}
+        self.direction = choose(self.merits)
+        self._designs = {d: design for d, design in self._designs.items() if d == self.direction}
+        log.info('convolving the %s', SIDES[self.direction])
+
+    def fit_kernel(self):
+        """Fit the kernel, rejecting substamps that stand out.
+
+        Raises
+        ------
+        NoStampsError, TooFewStampsError, SingularFitError
+        """
+        self.fit = iterate(self.design(self.direction), self._mask)
+        self.statistics = {'SSSIG': self.fit.mean_merit, 'SSSCAT': self.fit.merit_scatter}
+
+    def used_substamps(self):
+        """The substamps that the kernel was fitted to."""
+        return [stamp.substamp for stamp in self.sides[self.direction].stamps if stamp.alive]
+
+    def subtract(self):
+        """Convolve and subtract; measure the difference; fill its bad pixels."""
+        self._mask, self._designs = None, {}         # large, and not needed any more
+        config, model = self.config, self.fit.model
+        round_trip = config.parity and config.convolved_image_file is not None
+        p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads, round_trip)
+        self.products = p
+        n_sigma, values = config.single('stat_sig'), {'KSUM': p.kernel_sum, **self.statistics}
+        x0, y0 = self.region.origin
+        corners = [(s.x - x0 - config.rss, s.y - y0 - config.rss) for s in self.used_substamps()]
+        values |= substamp_statistics(p.difference, p.noise, p.flags, corners, config.substamp_width, n_sigma)
+        values |= output_statistics(p.difference, p.noise, p.flags, n_sigma)
+        if config.rescale_ok:
+            rescale_ok_noise(p.noise, p.flags, values)
+        fill_bad(p, config, model.half_width)
+        self.statistics = values

@@ -1,0 +1,1 @@
+"""Where the kernel is measured: regions, stamps, and the stars in them."""

@@ -1,0 +1,77 @@
+"""Search for substamps in one grid cell of one image (spec 3.4 to 3.6)."""
+
+import numpy as np
+
+from .._core.search import find_peaks
+
+__all__ = ['rank', 'search_cell']
+
+
+def rank(scores):
+    """Indices that sort ``scores`` ascending, equal ones in the order of C's quicksort (spec 3.6).
+
+    Examples
+    --------
+    >>> rank([5, 1, 4, 4, 2, 9, 9, 0])
+    [7, 1, 4, 3, 2, 0, 6, 5]
+    """
+    order = list(range(len(scores)))
+
+    def sort(left, right):
+        pivot = scores[order[(left + right) // 2]]
+        i, j = left, right
+        while True:
+            while scores[order[i]] < pivot:
+                i += 1
+            while scores[order[j]] > pivot:
+                j -= 1
+            if i >= j:
+                break
+            order[i], order[j] = order[j], order[i]
+            i, j = i + 1, j - 1
+        i += i == j
+        if left < j:
+            sort(left, j)
+        if i < right:
+            sort(i, right)
+
+    if order:
+        sort(0, len(order) - 1)
+    return order
+
+
+def search_cell(data, mask, corner, shape, sky, sigma, *, high, threshold, half_width, wanted, bits):
+    """Find the best substamps of one cell.
+
+    Parameters
+    ----------
+    data : float32 array (ny, nx)
+        Pixels of the region.
+    mask : int32 array (ny, nx)
+        Working mask; saturated pixels and the boxes of all peaks are marked in it.
+    corner, shape : (int, int)
+        First pixel (x, y) and shape (ny, nx) of the cell.
+    sky, sigma : float
+        Sky level and scatter of the cell, in data units.
+    high : float
+        Pixels from here up are saturated.
+    threshold : float
+        Height of a usable pixel over the sky, in sigmas.
+    half_width : int
+        Of a substamp, in pixels.
+    wanted : int
+        Substamps at most. Twice as many peaks are looked for before they are ranked.
+    bits : (int, int)
+        Flags that mark unusable and used pixels.
+
+    Returns
+    -------
+    list of (x, y, score)
+        In pixels of the region, highest score first.
+    """
+    xs, ys = np.empty((2, 2 * wanted), np.int32)
+    scores = np.empty(2 * wanted)
+    (x0, y0), (ny, nx) = corner, shape
+    found = find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs, ys, scores)
+    best = rank(scores[:found].tolist())[::-1][:wanted]
+    return [(x0 + int(xs[i]), y0 + int(ys[i]), float(scores[i])) for i in best]

@@ -1,0 +1,70 @@
+"""How many threads to use (DESIGN section 3)."""
+
+import operator
+import os
+from pathlib import Path
+
+from ._core.threads import max_threads
+
+__all__ = ['resolve_threads']
+
+_state = {'parent_used_threads': False, 'forked': False}
+
+
+def _after_fork():
+    # libgomp cannot run a second team in the child of a process that ran one: it would hang
+    _state['forked'] = _state['forked'] or _state['parent_used_threads']
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _cgroup_quota():
+    """CPUs that the control group allows, or None."""
+    try:
+        quota, period = Path('/sys/fs/cgroup/cpu.max').read_text().split()
+        return None if quota == 'max' else max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def _available():
+    if os.environ.get('OMP_NUM_THREADS'):
+        return max_threads()
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return min(affinity, _cgroup_quota() or affinity)
+
+
+def resolve_threads(n_threads=None):
+    """Return the number of threads to use.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        Asked for. Default: the CPUs that this process may use, by affinity, control group quota and
+        ``OMP_NUM_THREADS``.
+
+    Returns
+    -------
+    int
+        At least 1. Always 1 without OpenMP, and in a forked child of a process that has used threads.
+
+    Raises
+    ------
+    ValueError
+        ``n_threads`` is not a positive whole number.
+    """
+    if n_threads is not None:
+        try:
+            n_threads = 0 if isinstance(n_threads, bool) else operator.index(n_threads)
+        except TypeError:
+            n_threads = 0
+        if n_threads < 1:
+            raise ValueError('n_threads must be a positive whole number or None')
+    if max_threads() == 0 or _state['forked']:
+        return 1
+    n_threads = min(n_threads or _available(), 1024)
+    if n_threads > 1:
+        _state['parent_used_threads'] = True
+    return n_threads
