@@ -15,3 +15,4 @@ exclude_patterns += ['_templates']
 intersphinx_mapping['photutils'] = ('https://photutils.readthedocs.io/en/stable/', None)
 html_title = f'{project} {version}'
 html_static_path = ['_static']
+html_sidebars = {'**': []}  # so few pages that the top bar has them all

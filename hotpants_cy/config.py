@@ -79,6 +79,17 @@ def _tuple_of(item, words):
     return check, words
 
 
+def _corners():
+    whole = _integer(0, 2**31 - 1)[0]
+
+    def check(values):
+        x0, x1, y0, y1 = (whole(v) for v in values)
+        if 0 < x1 < x0 or 0 < y1 < y0:
+            raise ValueError
+        return x0, x1, y0, y1
+    return check, 'four whole numbers x0, x1, y0, y1 from 0 up, in order'
+
+
 def _or_none(rule):
     check, words = rule
     return lambda value: None if value is None else check(value), f'{words}, or None'
@@ -86,6 +97,18 @@ def _or_none(rule):
 
 def _field(default, flag, rule):
     return field(default=default, metadata={'flag': flag, 'check': rule[0], 'range': rule[1]})
+
+
+def _basis_images(images):
+    if images is None:
+        return None
+    images = np.array(images, np.float32)
+    if images.ndim != 3 or not images.size or images.shape[1] != images.shape[2] or images.shape[1] % 2 == 0:
+        raise ValueError
+    if not np.isfinite(images).all():
+        raise ValueError
+    images.flags.writeable = False
+    return images
 
 
 _threshold = _or_none(_real())
@@ -136,6 +159,14 @@ class HotpantsConfig:
         Fraction of filled stamps that is too few [``-nft``]. Default 0.1.
     nregx, nregy : int, optional
         Regions in x and y, each with a kernel of its own [``-nrx``, ``-nry``]. Default 1.
+    good_range : (int, int, int, int), optional
+        First pixel and end in x, first pixel and end in y of the part to use, 0-based, the ends exclusive; an
+        end of 0 is that of the image [``-gd``]. Default: all.
+    region_list : sequence of (int, int, int, int), optional
+        First and last pixel in x, first and last in y of each region, 0-based and inclusive, instead of a
+        grid [``-rf``]. Default: the grid of ``nregx`` and ``nregy``.
+    same_direction : bool, optional
+        Convolve the same image in all regions, the one chosen in the first [``-sconv``]. Default False.
     nstampx, nstampy : int, optional
         Stamps per region in x and y [``-nsx``, ``-nsy``]. Default 10.
     nss : int, optional
@@ -167,7 +198,11 @@ class HotpantsConfig:
     rescale_ok : bool, optional
         Scale the noise of pixels with OK_CONV to what they scatter [``-okn``]. Default False.
     use_pca : bool, optional
-        Kernel basis from images [``-pca``]. Default False; not supported yet.
+        Kernel basis from ``basis_images`` and not from Gaussians [``-pca``]. Default: whether there are any.
+    basis_images : array (n, width, width), optional
+        Images of one odd width that span the kernel, the first of which carries its flux; they set ``rkernel``.
+    auto_search : bool, optional
+        Search for more stars where a list of stars is given [``-afssc``]. Default True.
     verbose : int, optional
         Messages: 0, 1 or 2 [``-v``]. Default 0.
     parity : bool, optional
@@ -224,6 +259,9 @@ class HotpantsConfig:
     min_frac_stamps: float = _field(0.1, '-nft', _real(0, 1))
     nregx: int = _field(1, '-nrx', _integer(1, 1000))
     nregy: int = _field(1, '-nry', _integer(1, 1000))
+    good_range: tuple | None = _field(None, '-gd', _or_none(_corners()))
+    region_list: tuple | None = _field(None, '-rf', _or_none(_tuple_of(_corners()[0], 'rectangles (x0, x1, y0, y1)')))
+    same_direction: bool = _field(False, '-sconv', _boolean())
     nstampx: int = _field(10, '-nsx', _integer(1, 10000))
     nstampy: int = _field(10, '-nsy', _integer(1, 10000))
     nss: int = _field(3, '-nss', _integer(1, 10000))
@@ -240,7 +278,10 @@ class HotpantsConfig:
     fillval_noise: float = _field(math.nan, '-fin', _real(finite=False))
     conv_var: bool = _field(False, '-convvar', _boolean())
     rescale_ok: bool = _field(False, '-okn', _boolean())
-    use_pca: bool = _field(False, '-pca', _boolean())
+    use_pca: bool | None = _field(None, '-pca', _or_none(_boolean()))
+    basis_images: np.ndarray | None = field(default=None, compare=False, repr=False, metadata={
+        'flag': '-pca', 'check': _basis_images, 'range': 'square images of one odd width, finite numbers, or None'})
+    auto_search: bool = _field(True, '-afssc', _boolean())
     verbose: int = _field(0, '-v', _integer(0, 2))
     parity: bool = _field(False, '--parity', _boolean())
     output_file: str | None = _field(None, '-outim', _or_none(_path()))
@@ -263,6 +304,12 @@ class HotpantsConfig:
         self._check_together()
 
     def _check_together(self):
+        if self.use_pca is None:
+            object.__setattr__(self, 'use_pca', self.basis_images is not None)
+        if self.use_pca and self.basis_images is None:
+            raise ValueError('use_pca=True is impossible without basis_images (C flag -pca)')
+        if self.use_pca:
+            object.__setattr__(self, 'rkernel', self.basis_images.shape[1] // 2)
         if self.rss < self.rkernel:
             raise ValueError(f'rss={self.rss} is impossible: substamps must be at least as wide as the kernel, '
                              f'rkernel={self.rkernel} (C flag -rss)')

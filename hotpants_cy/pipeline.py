@@ -5,8 +5,9 @@ import logging
 import numpy as np
 
 from .config import HotpantsConfig
-from .exceptions import InputError, NotSupportedError
+from .exceptions import HotpantsError, InputError, NotSupportedError
 from .inputs.exposure import Exposure
+from .inputs.flags import HotpantsFlags
 from .inputs.frame import as_frame, check_pair
 from .regional import RegionalSubtraction
 from .stamps.regions import regions_of, stamp_grid
@@ -74,7 +75,8 @@ class Hotpants:
         self._check_size()
         exposures = [Exposure.of(frame, self.config) for frame in (self.template, self.science)]
         grid = stamp_grid(self.science.shape, self.config)
-        self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads)
+        self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
+                                             self.config.force_convolve)
                         for region in regions_of(self.science.shape, self.config)]
         self._done = 0
         self._planes = None
@@ -89,16 +91,41 @@ class Hotpants:
 
     @property
     def region(self):
-        """The state of the first region; with one region, of everything."""
-        return self.regions[0]
+        """The state of the first region that nothing went wrong in; with one region, of everything."""
+        return self.live_regions[0]
 
     def _run(self, *steps):
-        """Run the steps, each a method of the regions, that have not run yet."""
+        """Run the steps, each a method of the regions, that have not run yet.
+
+        A region that fails is left out from then on; when none is left, its error is raised.
+        """
         for k, step in enumerate(steps):
-            if k >= self._done:
-                for region in self.regions:
-                    getattr(region, step)()
-                self._done = k + 1
+            if k < self._done:
+                continue
+            for region in self.regions:
+                if region.error is None:
+                    self._run_region(region, step)
+            if not self.live_regions:
+                raise self.regions[0].error
+            self._done = k + 1
+
+    def _run_region(self, region, step):
+        try:
+            if step == 'find_stamps' and self.config.same_direction:
+                decided = [other.direction for other in self.regions if other.direction]
+                region.allowed = decided[0] if decided else region.allowed
+            getattr(region, step)()
+            if step == 'find_stamps' and self.config.same_direction:
+                region.select_direction()            # the next regions depend on it
+        except HotpantsError as error:
+            region.error = error
+            if len(self.regions) > 1:
+                log.warning('warning: region %d, %s, is masked: %s', region.region.index, region.region.section, error)
+
+    @property
+    def live_regions(self):
+        """The regions that nothing went wrong in."""
+        return [region for region in self.regions if region.error is None]
 
     def find_stamps(self):
         """Find the stars that the kernel may be fitted to.
@@ -116,19 +143,20 @@ class Hotpants:
         self._run('find_stamps')
         return self.template_substamps, self.image_substamps
 
-    def _substamps(self, direction):
-        return [substamp for region in self.regions if direction in region.sides
+    def substamps(self, direction):
+        """All substamps of the template ('t') or the science image ('i'), as a list."""
+        return [substamp for region in self.live_regions if direction in region.sides
                 for stamp in region.sides[direction].stamps for substamp in stamp.substamps]
 
     @property
     def template_substamps(self):
         """Substamps of the template, as a list."""
-        return self._substamps('t')
+        return self.substamps('t')
 
     @property
     def image_substamps(self):
         """Substamps of the science image, as a list."""
-        return self._substamps('i')
+        return self.substamps('i')
 
     def fit_and_select_direction(self):
         """Decide which image to convolve.
@@ -155,7 +183,7 @@ class Hotpants:
         TooFewStampsError, SingularFitError
         """
         self._run('find_stamps', 'select_direction', 'fit_kernel')
-        return self.region.fit.model.solution, [s for region in self.regions for s in region.used_substamps()]
+        return self.region.fit.model.solution, [s for region in self.live_regions for s in region.used_substamps()]
 
     def convolve_and_difference(self):
         """Convolve one image and subtract.
@@ -174,13 +202,22 @@ class Hotpants:
         return self._planes
 
     def assemble(self, name):
-        """Plane ``name`` of `~hotpants_cy.products.difference.Products` for the whole image."""
-        planes = [getattr(region.products, name) for region in self.regions]
-        if len(planes) == 1:
+        """Plane ``name`` of `~hotpants_cy.products.difference.Products` for the whole image.
+
+        Where there is no region it is bad: NaN, with ``parity`` zero as in C; a region that failed is filled.
+        """
+        live = self.live_regions
+        planes = [getattr(region.products, name) for region in live]
+        if len(self.regions) == 1 and planes[0].shape == self.science.shape:
             return planes[0]
-        whole = np.empty(self.science.shape, planes[0].dtype)
-        for region, plane in zip(self.regions, planes, strict=True):
-            whole[region.region.output] = plane[region.region.inner]
+        nothing = HotpantsFlags.OUTPUT_ISBAD if name == 'flags' else 0 if self.config.parity else np.nan
+        whole = np.full(self.science.shape, nothing, planes[0].dtype)
+        fill = {'difference': self.config.fillval, 'convolved': self.config.fillval, 'noise': self.config.fillval_noise}
+        for region in self.regions:
+            if region.error is None:
+                whole[region.region.output] = getattr(region.products, name)[region.region.inner]
+            else:
+                whole[region.region.output] = fill.get(name, nothing)
         return whole
 
     def get_final_outputs(self):
@@ -208,7 +245,4 @@ def _checked_config(config):
     config = HotpantsConfig() if config is None else config
     if not isinstance(config, HotpantsConfig):
         raise TypeError(f'config must be a HotpantsConfig, not {type(config).__name__}')
-    for name, allowed in (('use_pca', False), ('fom', 'v'), ('nregx', 1), ('nregy', 1)):
-        if getattr(config, name) != allowed:
-            raise NotSupportedError(f'{name}={getattr(config, name)!r} is not supported yet, only {allowed!r}')
     return config

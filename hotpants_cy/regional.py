@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .exceptions import NoStampsError
+from .exceptions import HotpantsError, NoStampsError
 from .inputs.exposure import Exposure, working_mask
-from .kernel.basis import GaussianBasis
+from .kernel.basis import basis_of
 from .kernel.design import Design
 from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
@@ -37,9 +37,13 @@ class RegionalSubtraction:
         The whole images.
     config : `~hotpants_cy.HotpantsConfig`
     n_threads : int
+    allowed : {'b', 't', 'i'}
+        Which image may be convolved.
 
     Attributes
     ----------
+    error : HotpantsError or None
+        Why the region could not be subtracted.
     sides : dict of Side
         Stamps of the template ('t') and of the science image ('i'), of those that may be convolved.
     direction : {'t', 'i'} or None
@@ -57,6 +61,8 @@ class RegionalSubtraction:
     science: Exposure
     config: object
     n_threads: int
+    allowed: str
+    error: HotpantsError | None = None
     sides: dict = field(default_factory=dict)
     direction: str | None = None
     merits: dict = field(default_factory=dict)
@@ -87,7 +93,7 @@ class RegionalSubtraction:
         # half of the width asked for, in the manner of C (P24)
         growth = int(np.float32(config.rkernel) * np.float32(config.kf_spread_mask1)) // 2
         self._mask = working_mask(self.template, self.science, cut, growth, config.rss + config.rkernel, self.n_threads)
-        allowed = 'ti' if config.force_convolve == 'b' else config.force_convolve
+        allowed = 'ti' if self.allowed == 'b' else self.allowed
         n_cells = self.grid.nx * self.grid.ny
         self.sides = {d: Side.of(SIDES[d], e.cutout(cut), e.kernel_high, n_cells)
                       for d, e in (('t', self.template), ('i', self.science)) if d in allowed}
@@ -99,7 +105,7 @@ class RegionalSubtraction:
         names = ' or '.join(f'the {side.name} image' if d == 'i' else 'the template' for d, side in self.sides.items())
         limits = ', '.join(f'{side.high:g} in the {side.name}' for side in self.sides.values())
         flagged = 100 * np.mean((self._mask & 0x80) != 0)
-        where = f' in region {self.region.section}' if self.region.index else ''
+        where = f' in region {self.region.section}'
         if not self.grid.nx * self.grid.ny:
             ny, nx = self.region.shape
             return (f'{nx} x {ny} pixels are too few for one stamp of {self.grid.width} pixels: lower rkernel '
@@ -113,9 +119,8 @@ class RegionalSubtraction:
         """Equations of one direction, filled with the first substamps the first time they are asked for."""
         if direction not in self._designs:
             source, target = self._pair(direction)
-            basis = GaussianBasis(self.config.rkernel, self.config.deg_fixe, self.config.sigma_gauss)
-            self._designs[direction] = Design(self.sides[direction].stamps, source, target, self.region, basis,
-                                              self.frame, self.config, self.n_threads)
+            self._designs[direction] = Design(self.sides[direction].stamps, source, target, self.region,
+                                              basis_of(self.config), self.frame, self.config, self.n_threads)
         return self._designs[direction]
 
     def select_direction(self):

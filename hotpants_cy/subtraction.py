@@ -5,8 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .inputs.image import to_image
+from .inputs.flags import HotpantsFlags
+from .inputs.image import sibling, to_image
 from .pipeline import Hotpants
+from .products.background import background_planes
 from .products.statistics import DESCRIPTIONS
 
 __all__ = ['SubtractionResult', 'subtract']
@@ -86,35 +88,29 @@ class SubtractionResult:
     statistics: dict
     substamps: list
     config: object
-    _background: object = field(repr=False)
+    _background: tuple = field(repr=False)
 
     @classmethod
     def of(cls, hot):
         """Result of a `Hotpants` object, running what has not run yet."""
         difference, convolved, noise, flags = hot.convolve_and_difference()
-        frame, region = hot.science, hot.region
-        meta = header_cards(hot)
-        bad = flags & 0x8000 != 0
-        convolved[bad] = np.nan
+        run, meta = hot.region, header_cards(hot)
+        bad = (flags & HotpantsFlags.OUTPUT_ISBAD) != 0
+        convolved = np.where(bad, np.float32(np.nan), convolved)
 
-        def image(data, variance):
-            return to_image(frame, data, variance, flags, meta=meta)
+        def image(data, sigma):
+            return to_image(hot.science, data, sigma, flags, meta=meta)
 
-        def background():
-            ny, nx = data_shape = flags.shape
-            model = region.fit.model
-            plane = model.background(np.arange(nx)[np.newaxis, :], np.arange(ny)[:, np.newaxis])
-            plane = np.broadcast_to(plane * region.products.scale, data_shape).astype(np.float32)
-            return image(np.where(bad, np.float32(np.nan), plane), np.zeros_like(plane))
-
-        return cls(image(difference, noise * noise), image(convolved, region.products.convolved_variance),
-                   region.fit.model, region.direction, dict(region.statistics), hot._substamps(region.direction),
-                   hot.config, background)
+        return cls(image(difference, noise), image(convolved, np.sqrt(run.products.convolved_variance)),
+                   run.fit.model, run.direction, dict(run.statistics), hot.substamps(run.direction), hot.config,
+                   (run.fit.background_covariance, run.products.scale))
 
     @cached_property
     def background(self):
         """The background of the convolved image that was fitted, as `~astropy.nddata.CCDData`."""
-        return self._background()
+        plane, sigma = background_planes(self.kernel, *self._background)
+        plane[self.difference.mask] = np.nan
+        return sibling(self.difference, plane, sigma)
 
 
 def header_cards(hot):

@@ -2,6 +2,7 @@
 
 import os
 
+import astropy
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -44,13 +45,13 @@ def science_header():
 
 def result(kind=StdDevUncertainty, unit='adu', wcs=None, meta=None):
     rng = np.random.default_rng(5)
-    data, variance = rng.normal(0, 10, SHAPE).astype('f4'), rng.uniform(1, 9, SHAPE).astype('f4')
+    data, sigma = rng.normal(0, 10, SHAPE).astype('f4'), rng.uniform(1, 9, SHAPE).astype('f4')
     flags = np.zeros(SHAPE, np.int32)
     flags[2, 3], flags[4, 4], flags[5, 1] = 0x8080, 0x88, 0x40
     data[2, 3] = data[4, 4] = np.nan
     science = Frame(data=np.ones(SHAPE, 'f4'), variance=None, flags=None, unit=as_unit(unit), wcs=wcs,
                     meta=science_header(), uncertainty_type=kind)
-    return to_image(science, data, variance, flags, meta=meta), variance
+    return to_image(science, data, sigma, flags, meta=meta), sigma
 
 
 def as_unit(unit):
@@ -81,11 +82,14 @@ def test_nothing_is_lost_in_a_file(tmp_path, kind, ending):
     assert_array_equal(again.wcs.all_pix2world(PIXELS, 0), image.wcs.all_pix2world(PIXELS, 0))
 
 
-def test_a_second_round_trip_changes_nothing(tmp_path):
-    result(wcs=sip_wcs())[0].write(tmp_path / '1.fits')
-    HotpantsImage.read(tmp_path / '1.fits').write(tmp_path / '2.fits')
-    HotpantsImage.read(tmp_path / '2.fits').write(tmp_path / '3.fits')
-    assert (tmp_path / '2.fits').read_bytes() == (tmp_path / '3.fits').read_bytes()
+def test_further_round_trips_change_nothing(tmp_path):
+    image, _ = result(wcs=sip_wcs())
+    headers = []
+    for _ in range(3):
+        image.write(tmp_path / 'image.fits', overwrite=True)
+        headers.append(sorted(fits.getheader(tmp_path / 'image.fits').tostring(sep='\n').split('\n')))
+        image = HotpantsImage.read(tmp_path / 'image.fits')
+    assert headers[1] == headers[2]    # the first gets the comments of the wcs
 
 
 @pytest.mark.parametrize('unit', ['adu', 'electron / s', 'MJy / sr', None])
@@ -100,11 +104,8 @@ def test_ccddata_reads_the_file_too(tmp_path, unit):
 
 
 def test_ccddata_of_astropy_8_reads_the_flags(tmp_path):
-    import inspect
-
-    from astropy.nddata import fits_ccddata_reader
-    if 'hdu_flags' not in inspect.signature(fits_ccddata_reader).parameters:
-        pytest.skip('this astropy has no hdu_flags')
+    if int(astropy.__version__.split('.')[0]) < 8:
+        pytest.skip('this astropy cannot read flags')
     image, _ = result()
     image.write(tmp_path / 'image.fits')
     assert_array_equal(CCDData.read(tmp_path / 'image.fits', hdu_flags='FLAGS').flags, image.flags)
@@ -142,13 +143,13 @@ def test_an_existing_file_is_replaced_only_if_asked(tmp_path):
 
 
 @pytest.mark.parametrize(('kind', 'plane'), [
-    (StdDevUncertainty, np.sqrt), (VarianceUncertainty, np.array), (InverseVariance, np.reciprocal)])
+    (StdDevUncertainty, np.array), (VarianceUncertainty, np.square), (InverseVariance, lambda s: 1 / np.square(s))])
 def test_the_uncertainty_has_the_class_of_the_science_image(kind, plane):
-    image, variance = result(kind)
+    image, sigma = result(kind)
     assert type(image.uncertainty) is kind
-    assert_array_equal(image.uncertainty.array[~image.mask], plane(variance)[~image.mask])
+    assert_array_equal(image.uncertainty.array[~image.mask], plane(sigma)[~image.mask])
     assert np.isnan(image.uncertainty.array[image.mask]).all()
-    assert np.isfinite(variance).all()
+    assert np.isfinite(sigma).all()
 
 
 def test_bad_and_nan_pixels_are_masked_and_others_are_not():
@@ -197,6 +198,21 @@ def test_a_cd_matrix_in_the_header_does_not_contradict_the_wcs(tmp_path):
     assert 'CD1_1' not in again
     assert again['CTYPE1A'] == 'LINEAR'
     assert_array_equal(WCS(again).all_pix2world(PIXELS, 0), sip_wcs().all_pix2world(PIXELS, 0))
+
+
+@pytest.mark.parametrize('odd', [b'lower   = not a value at all  ', b'SECOND  = 1.2.3               ',
+                                 b"SECOND  = 'never closed       "])
+def test_an_odd_card_of_the_input_does_not_cost_the_result(tmp_path, odd):
+    path = tmp_path / 'in.fits'
+    fits.PrimaryHDU(np.ones(SHAPE, 'f4'), fits.Header({'SECOND': 2, 'FILTER': 'r'})).writeto(path)
+    path.write_bytes(path.read_bytes().replace(b'SECOND  =                    2', odd))
+    assert odd in path.read_bytes()
+    frame = as_frame(path, name='science')
+    image = to_image(frame, frame.data)
+    image.write(tmp_path / 'out.fits')
+    again = HotpantsImage.read(tmp_path / 'out.fits')
+    assert again.header['FILTER'] == 'r'
+    assert_array_equal(again.data, frame.data)
 
 
 def test_the_wcs_and_header_are_copies():

@@ -107,21 +107,10 @@ cdef Py_ssize_t scan(const Cell *cell, double level, Py_ssize_t found, Py_ssize_
     return found
 
 
-def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
-               Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
-               int bad, int skip, int[::1] xs, int[::1] ys, double[::1] scores):
-    """Find up to ``len(xs)`` peaks in a cell, brightest level first; return how many.
-
-    Positions are relative to the corner (x0, y0) of the cell.  ``mask`` gets ``bad`` on saturated
-    pixels and ``skip`` on the boxes taken.
-    """
+cdef Cell cell_of(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
+                  Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
+                  int bad, int skip) noexcept nogil:
     cdef Cell cell
-    cdef Py_ssize_t found = 0, target = xs.shape[0]
-    cdef double level, lowest = sky + threshold * sigma
-    cdef float fraction = <float> 0.9
-    cdef int i
-    if nx <= 0 or ny <= 0 or target == 0:
-        return 0
     cell.data = &data[y0, x0]
     cell.mask = &mask[y0, x0]
     cell.stride = data.shape[1]
@@ -134,6 +123,25 @@ def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssi
     cell.threshold = threshold
     cell.bad = bad
     cell.skip = skip
+    return cell
+
+
+def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
+               Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
+               int bad, int skip, int[::1] xs, int[::1] ys, double[::1] scores):
+    """Find up to ``len(xs)`` peaks in a cell, brightest level first; return how many.
+
+    Positions are relative to the corner (x0, y0) of the cell.  ``mask`` gets ``bad`` on saturated
+    pixels and ``skip`` on the boxes taken.
+    """
+    cdef Py_ssize_t found = 0, target = xs.shape[0]
+    cdef double level, lowest = sky + threshold * sigma
+    cdef float fraction = <float> 0.9
+    cdef int i
+    cdef Cell cell
+    if nx <= 0 or ny <= 0 or target == 0:
+        return 0
+    cell = cell_of(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, bad, skip)
     with nogil:
         for i in range(MAX_LEVELS):
             level = sky + (high - sky) * fraction
@@ -144,3 +152,11 @@ def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssi
                 break
             fraction = <float> (fraction - 0.2)
     return found
+
+
+def score_at(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
+             Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
+             int bad, int skip, Py_ssize_t x, Py_ssize_t y):
+    """Score of a substamp centred at (x, y) in a cell, 0 if it is unusable; for stars from a list (3.7)."""
+    cdef Cell cell = cell_of(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, bad, skip)
+    return box_score(&cell, x, y)

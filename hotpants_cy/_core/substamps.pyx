@@ -147,28 +147,23 @@ cdef void right_hand_side(const double *pixels, const float *target, Py_ssize_t 
                 rhs[i] = rhs[i] + a[i] * value
 
 
-def work_size(Py_ssize_t n_total, Py_ssize_t n_filters, Py_ssize_t size, Py_ssize_t width):
-    """Length of the work array that `fill` needs per thread."""
+def separable_work_size(Py_ssize_t n_filters, Py_ssize_t size, Py_ssize_t width):
+    """Length of the work array that `convolve_separable` needs per thread."""
     cdef Py_ssize_t length = size + width - 1
-    return max(length + (n_filters * size * length + 1) // 2, size * size * n_total)
+    return length + (n_filters * size * length + 1) // 2
 
 
-def fill(const float[:, ::1] image, const float[:, ::1] target, const int[::1] xc, const int[::1] yc,
-         const int[::1] slots, const double[:, ::1] y_filters, const int[::1] y_index,
-         const double[:, ::1] x_filters, const unsigned char[::1] minus_first, Py_ssize_t half_width,
-         int background_order, double[:, :, ::1] vectors, double[:, :, ::1] gram, double[:, ::1] rhs,
-         double[:, ::1] work):
-    """Fill ``vectors``, ``gram`` (lower triangle) and ``rhs`` at ``slots`` for substamps centred at (xc, yc).
+def convolve_separable(const float[:, ::1] image, const int[::1] xc, const int[::1] yc, const int[::1] slots,
+                       const double[:, ::1] y_filters, const int[::1] y_index, const double[:, ::1] x_filters,
+                       const unsigned char[::1] minus_first, Py_ssize_t half_width, double[:, :, ::1] vectors,
+                       double[:, ::1] work):
+    """Convolve substamps centred at (xc, yc) with a separable basis, into ``vectors`` at ``slots`` (5.1).
 
-    ``image`` is convolved to match ``target``; background coordinates are normalised by the shape of
-    ``image`` (a whole region).  Outputs have room for every slot named; ``work`` has a row of `work_size`
-    per thread.
+    ``work`` has a row of `separable_work_size` per thread.
     """
     cdef Basis basis
-    cdef Py_ssize_t i, slot, thread
-    cdef Py_ssize_t size = 2 * half_width + 1, n_total = gram.shape[1], stride = image.shape[1]
+    cdef Py_ssize_t i, size = 2 * half_width + 1, stride = image.shape[1]
     cdef Py_ssize_t reach = half_width + x_filters.shape[1] // 2
-    cdef float half_nx = <float> (0.5 * image.shape[1]), half_ny = <float> (0.5 * image.shape[0])
     cdef int n_threads = <int> work.shape[0]
     basis.y_filters = &y_filters[0, 0]
     basis.y_index = &y_index[0]
@@ -178,15 +173,58 @@ def fill(const float[:, ::1] image, const float[:, ::1] target, const int[::1] x
     basis.n_filters = y_filters.shape[0]
     basis.width = x_filters.shape[1]
     for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        convolve_substamp(&image[yc[i] - reach, xc[i] - reach], stride, &basis, size, &work[threadid(), 0],
+                          &vectors[slots[i], 0, 0])
+
+
+cdef void correlate_substamp(const float *image, Py_ssize_t stride, const float *picture, Py_ssize_t width,
+                             Py_ssize_t size, double *out) noexcept nogil:
+    """Slide one basis image over a substamp: float32 products, float64 sums, row by row (5.1, PCA)."""
+    cdef Py_ssize_t x, y, i, j
+    cdef float product
+    for y in range(size):
+        for x in range(size):
+            out[y * size + x] = 0
+        for j in range(width):
+            for i in range(width):
+                for x in range(size):
+                    product = image[(y + j) * stride + x + i] * picture[j * width + i]
+                    out[y * size + x] = out[y * size + x] + product
+
+
+def convolve_dense(const float[:, ::1] image, const int[::1] xc, const int[::1] yc, const int[::1] slots,
+                   const float[:, :, ::1] pictures, Py_ssize_t half_width, double[:, :, ::1] vectors, int n_threads):
+    """The same with basis images that slide along the pixels as they are; all but the first have it subtracted."""
+    cdef Py_ssize_t i, n, p, size = 2 * half_width + 1, stride = image.shape[1], width = pictures.shape[1]
+    cdef Py_ssize_t reach = half_width + width // 2
+    for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        for n in range(pictures.shape[0]):
+            correlate_substamp(&image[yc[i] - reach, xc[i] - reach], stride, &pictures[n, 0, 0], width, size,
+                               &vectors[slots[i], n, 0])
+        for n in range(1, pictures.shape[0]):
+            for p in range(size * size):
+                vectors[slots[i], n, p] -= vectors[slots[i], 0, p]
+
+
+def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, const int[::1] slots,
+             Py_ssize_t half_width, int background_order, const double[:, :, ::1] vectors, double[:, :, ::1] gram,
+             double[:, ::1] rhs, double[:, :, ::1] work):
+    """Fill ``gram`` (lower triangle) and ``rhs`` at ``slots`` from the vectors there (5.2).
+
+    Background coordinates are normalised by the shape of ``target``, a whole region.  ``work`` has room for all
+    vectors of a substamp, pixel by pixel, per thread.
+    """
+    cdef Py_ssize_t i, slot, thread, size = 2 * half_width + 1, n_total = gram.shape[1]
+    cdef float half_nx = <float> (0.5 * target.shape[1]), half_ny = <float> (0.5 * target.shape[0])
+    cdef int n_threads = <int> work.shape[0]
+    for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
         slot = slots[i]
         thread = threadid()
-        convolve_substamp(&image[yc[i] - reach, xc[i] - reach], stride, &basis, size, &work[thread, 0],
-                          &vectors[slot, 0, 0])
-        interleave(&vectors[slot, 0, 0], basis.n, n_total, size, xc[i] - half_width, yc[i] - half_width,
-                   half_nx, half_ny, background_order, &work[thread, 0])
-        gram_matrix(&work[thread, 0], size * size, n_total, &gram[slot, 0, 0])
-        right_hand_side(&work[thread, 0], &target[yc[i] - half_width, xc[i] - half_width], stride, size, n_total,
-                        &rhs[slot, 0])
+        interleave(&vectors[slot, 0, 0], vectors.shape[1], n_total, size, xc[i] - half_width, yc[i] - half_width,
+                   half_nx, half_ny, background_order, &work[thread, 0, 0])
+        gram_matrix(&work[thread, 0, 0], size * size, n_total, &gram[slot, 0, 0])
+        right_hand_side(&work[thread, 0, 0], &target[yc[i] - half_width, xc[i] - half_width], target.shape[1], size,
+                        n_total, &rhs[slot, 0])
 
 
 # -- the merit of a substamp (5.4) ------------------------------------------------------------------
@@ -244,7 +282,18 @@ def variance_merits(const float[:, ::1] target, const int[:, ::1] mask, const in
                                    &variance[slots[i], 0, 0], size)
 
 
-def convolved_model(const double[:, ::1] vectors, const double[::1] coefficients, float[::1] out):
-    """Model of one substamp without background, into ``out`` (size * size)."""
+def residuals(const float[:, ::1] target, const int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0,
+              const double[:, ::1] vectors, const double[::1] coefficients, double background, float[:, ::1] out):
+    """Model minus target of the substamp with corner (x0, y0); the model alone where a pixel is to be skipped (5.4)."""
+    cdef Py_ssize_t x, y, size = out.shape[0]
+    cdef double d
+    cdef float r
     with nogil:
-        model_of(&vectors[0, 0], &coefficients[0], vectors.shape[0], vectors.shape[1], &out[0])
+        model_of(&vectors[0, 0], &coefficients[0], vectors.shape[0], size * size, &out[0, 0])
+        for y in range(size):
+            for x in range(size):
+                r = target[y0 + y, x0 + x]
+                if mask[y0 + y, x0 + x] & 0x80 or fabs(r) <= ZERO:
+                    continue
+                d = <double> out[y, x] - r + background
+                out[y, x] = <float> d

@@ -89,13 +89,14 @@ def run(args, command):
     HotpantsError
         Anything that went wrong; nothing was written then.
     """
-    from ..inputs.files import write_whole
+    from ..inputs.files import check_writable, write_whole
     from ..pipeline import Hotpants
     from .inputs import read_pair
     from .outputs import c_files, star_files
     log = logging.getLogger('hotpants_cy')
     log.info('hotpants_cy %s: %s - %s = %s', program_version(), args.inim, args.tmplim, args.outim)
     outputs = [path for path in (args.outim, args.oni, args.ond, args.oci, args.omi, args.oki, args.savexy) if path]
+    check_writable(outputs, overwrite=not args.nc)
     config = config_of(args)
     if args.oci or args.cim:
         config = config.replace(convolved_image_file=args.oci or args.outim)

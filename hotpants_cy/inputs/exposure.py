@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._core import pixels
+from ..exceptions import InputError
 from .flags import HotpantsFlags
 from .noise import NoiseModel
 
@@ -58,9 +59,13 @@ class Exposure:
 
         high = limit('uthresh', math.inf)
         kernel_high = limit('uktresh', high)
+        brightest = data.max()
+        if brightest == data.min():
+            raise InputError(f'every pixel of the {frame.name} image has the value {brightest:g}: there is nothing '
+                             'to match')
         if kernel_high == math.inf:
             # a finite level, so that the search begins at the brightest stars
-            kernel_high = float(np.nextafter(data.max(), np.float32(np.inf)))
+            kernel_high = float(np.nextafter(brightest, np.float32(np.inf)))
         return cls(frame.name, data, frame.variance, frame.flags,
                    NoiseModel(getattr(config, f'{side}gain'), getattr(config, f'{side}rdnoise')),
                    limit('lthresh', -math.inf), high, kernel_high, config.single('fillval'))

@@ -16,7 +16,7 @@ from astropy.io import fits
 
 from ..exceptions import InputError, OutputError
 
-__all__ = ['read_image', 'read_plane', 'write_whole']
+__all__ = ['check_writable', 'read_image', 'read_plane', 'write_whole']
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def _choose(hdus, key, stream):
 def _flat(hdu):
     axes = _axes(hdu)
     if axes == 0:
-        raise InputError(f'that HDU holds no image')
+        raise InputError('that HDU holds no image')
     if axes != 2:
         raise InputError(f'the image in it has {axes} axes, shape {hdu.shape}; slice a 2-D (ny, nx) plane out of it')
     return hdu
@@ -216,6 +216,7 @@ def _refuse_half_header(hdus, stream):
 def _reason(error):
     text = getattr(error, 'strerror', None) or str(error) or type(error).__name__
     text = text.replace('Empty or corrupt FITS file', 'the FITS file is cut off or damaged')
+    text = re.sub(r'^(\d+ requested and \d+ written)$', r'no space left, or a limit is reached: \1', text)
     return ' '.join(text.split())
 
 
@@ -261,8 +262,8 @@ def write_whole(files, *, overwrite=False, **options):
             final = os.path.realpath(os.path.expanduser(os.fsdecode(path)))
             _check_free(final, overwrite, [job[1] for job in jobs])
             jobs.append((_temporary(final), final))
-        for (path, hdus), (temporary, _) in zip(files.items(), jobs, strict=True):
-            hdus.writeto(temporary, **options)
+        for path, (temporary, _) in zip(files, jobs, strict=True):
+            files[path].writeto(temporary, **options)
         path = ', '.join(map(str, files))
         _rename(jobs)
     except Exception as error:
@@ -273,6 +274,32 @@ def write_whole(files, *, overwrite=False, **options):
                 os.unlink(temporary)
 
 
+def check_writable(paths, *, overwrite=False):
+    """Find out before the work whether `write_whole` could write these files.
+
+    Parameters
+    ----------
+    paths : sequence of str or `~pathlib.Path`
+    overwrite : bool, optional
+        Whether to replace files that exist. Default `False`.
+
+    Raises
+    ------
+    OutputError
+        If a folder is missing or not writable, or a file exists and is not to be replaced.
+    """
+    for path in paths:
+        try:
+            final = os.path.realpath(os.path.expanduser(os.fsdecode(path)))
+            _check_free(final, overwrite, [])
+            temporary = _temporary(final)
+            with open(temporary, 'xb'):
+                pass
+            os.unlink(temporary)
+        except OSError as error:
+            raise OutputError(f'cannot write {path}: {_reason(error)}') from error
+
+
 def _check_free(final, overwrite, others):
     if final in others:
         raise OutputError('two of the results have this name')
@@ -280,7 +307,7 @@ def _check_free(final, overwrite, others):
         if not stat.S_ISREG(os.stat(final).st_mode):
             raise OutputError('it exists and is not a regular file')
         if not overwrite:
-            raise OutputError('the file exists; use overwrite=True to replace it')
+            raise OutputError('the file exists, and was not to be replaced')
 
 
 def _temporary(final):

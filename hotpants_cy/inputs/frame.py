@@ -324,7 +324,7 @@ def _replaced(plane, mine, bad, hidden, usable):
     where = _any([bad, hidden])
     if where is None:
         return plane
-    plane = plane if mine and plane.flags.writeable else plane.copy()
+    plane = plane if mine else plane.copy()
     plane[where] = _median(plane, usable)
     return plane
 

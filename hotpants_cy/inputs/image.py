@@ -12,7 +12,7 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, Variance
 from .files import write_whole
 from .flags import HotpantsFlags
 
-__all__ = ['HotpantsImage', 'to_image']
+__all__ = ['HotpantsImage', 'sibling', 'to_image']
 
 # What describes the pixels in the file, or the file, that the science image came from; not those of the result.
 _STALE = ('BSCALE', 'BZERO', 'BLANK', 'CHECKSUM', 'DATASUM', 'ZHECKSUM', 'ZDATASUM', 'INHERIT')
@@ -85,13 +85,19 @@ class HotpantsImage(CCDData):
             _write_all_digits(header, card)
         return hdus
 
+    def copy(self):
+        """Copy this image, with all its planes."""
+        twin = super().copy()
+        twin.flags = copy.deepcopy(self.flags)
+        return twin
+
     def _slice(self, item):
         kwargs = super()._slice(item)
         kwargs['flags'] = None if self.flags is None else self.flags[item]
         return kwargs
 
 
-def to_image(frame, data, variance=None, flags=None, *, meta=None, fill=math.nan):
+def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan):
     """Make a `HotpantsImage` of result planes, in the setting of the science image.
 
     Parameters
@@ -100,8 +106,8 @@ def to_image(frame, data, variance=None, flags=None, *, meta=None, fill=math.nan
         The science image: gives unit (dimensionless if it has none), wcs, header and class of the uncertainty.
     data : float32 array, shape (ny, nx)
         The result; already filled under the mask. It is shared.
-    variance : float32 array, shape (ny, nx), optional
-        Variance of the result in data units squared.
+    sigma : float32 array, shape (ny, nx), optional
+        Standard deviation of the result in data units.
     flags : int32 array, shape (ny, nx), optional
         `HotpantsFlags` of the result. Pixels with OUTPUT_ISBAD or NAN are masked. It is shared.
     meta : dict, optional
@@ -131,10 +137,10 @@ def to_image(frame, data, variance=None, flags=None, *, meta=None, fill=math.nan
     if flags is not None:
         np.not_equal(flags & int(HotpantsFlags.OUTPUT_ISBAD | HotpantsFlags.NAN), 0, out=mask)
     uncertainty = None
-    if variance is not None:
+    if sigma is not None:
         kind = frame.uncertainty_type or StdDevUncertainty
         with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
-            plane = _FROM_VARIANCE[kind](variance)
+            plane = _FROM_SIGMA[kind](sigma)
         plane[mask] = fill
         uncertainty = kind(plane, copy=False)
     unit = units.dimensionless_unscaled if frame.unit is None else frame.unit
@@ -143,7 +149,29 @@ def to_image(frame, data, variance=None, flags=None, *, meta=None, fill=math.nan
                          wcs=copy.deepcopy(frame.wcs))
 
 
-_FROM_VARIANCE = {StdDevUncertainty: np.sqrt, VarianceUncertainty: np.copy, InverseVariance: np.reciprocal}
+def sibling(image, data, sigma):
+    """Make an image with other ``data`` and ``sigma`` in the setting of a `HotpantsImage` from `to_image`.
+
+    Parameters
+    ----------
+    image : HotpantsImage
+        Gives unit, wcs, header, mask, flags and the class of the uncertainty.
+    data, sigma : float32 arrays (ny, nx)
+        In data units.
+
+    Returns
+    -------
+    HotpantsImage
+    """
+    kind = type(image.uncertainty)
+    plane = _FROM_SIGMA[kind](sigma)
+    plane[image.mask] = math.nan
+    return HotpantsImage(data, uncertainty=kind(plane, copy=False), mask=image.mask.copy(), flags=image.flags.copy(),
+                         unit=image.unit, meta=image.meta.copy(), wcs=copy.deepcopy(image.wcs))
+
+
+_FROM_SIGMA = {StdDevUncertainty: np.copy, VarianceUncertainty: np.square,
+               InverseVariance: lambda sigma: np.reciprocal(np.square(sigma))}
 
 
 def _result_header(frame, cards):

@@ -1,4 +1,4 @@
-"""Kernel bases. Today: Gaussians times polynomials (spec 4.1; Alard & Lupton 1998, equation 3)."""
+"""Kernel bases: Gaussians times polynomials (spec 4.1; Alard & Lupton 1998, equation 3), or any images (4.2)."""
 
 import functools
 import math
@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ['GaussianBasis']
+from .._core import substamps
+
+__all__ = ['GaussianBasis', 'ImageBasis', 'basis_of']
 
 
 @dataclass(frozen=True)
@@ -103,3 +105,58 @@ class GaussianBasis:
                 distinct.append(row)
             index.append(known[key])
         return np.array(distinct), np.array(index, np.int32), np.ascontiguousarray(x_factors[:, ::-1])
+
+    def convolve(self, image, xs, ys, slots, half_width, vectors, n_threads):
+        """Convolve substamps of half width ``half_width`` centred at (xs, ys), into ``vectors`` at ``slots``."""
+        y_filters, y_index, x_filters = self.sliding_filters
+        length = substamps.separable_work_size(len(y_filters), 2 * half_width + 1, self.width)
+        substamps.convolve_separable(image, xs, ys, slots, y_filters, y_index, x_filters, self.minus_first, half_width,
+                                     vectors, np.empty((n_threads, length)))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBasis:
+    """Any images of one odd size, like principal components; all but the first have the first subtracted.
+
+    Parameters
+    ----------
+    pictures : float32 array (n, width, width)
+        Basis images, rows along y [C: ``-pca``].
+    flipped : bool, optional
+        Fit with the images flipped, as C does by mistake (P27): right only for symmetric ones. Default False.
+    """
+
+    pictures: np.ndarray
+    flipped: bool = False
+
+    def __len__(self):
+        return len(self.pictures)
+
+    @property
+    def width(self):
+        """Full width of the kernel in pixels."""
+        return self.pictures.shape[1]
+
+    @property
+    def half_width(self):
+        """Half width of the kernel in pixels."""
+        return self.width // 2
+
+    @cached_property
+    def images(self):
+        """The basis functions as images, (n, width, width), rows along y."""
+        images = self.pictures.astype(float)
+        images[1:] -= images[0]
+        return images
+
+    def convolve(self, image, xs, ys, slots, half_width, vectors, n_threads):
+        """Convolve substamps of half width ``half_width`` centred at (xs, ys), into ``vectors`` at ``slots``."""
+        pictures = self.pictures if self.flipped else self.pictures[:, ::-1, ::-1]
+        substamps.convolve_dense(image, xs, ys, slots, np.ascontiguousarray(pictures), half_width, vectors, n_threads)
+
+
+def basis_of(config):
+    """Basis that a `~hotpants_cy.HotpantsConfig` asks for."""
+    if config.use_pca:
+        return ImageBasis(config.basis_images, flipped=config.parity)
+    return GaussianBasis(config.rkernel, config.deg_fixe, config.sigma_gauss)

@@ -6,12 +6,17 @@ import numpy as np
 
 from .._core import equations, substamps
 from ..exceptions import SingularFitError, TooFewStampsError
+from ..inputs.flags import HotpantsFlags
+from ..stamps.statistics import GOOD, SectionStatistics
 from .model import KernelModel
 from .spatial import Monomials
 
 __all__ = ['Design']
 
 log = logging.getLogger(__name__)
+
+RESIDUAL_PASSES = 5
+SEARCH_MARKS = int(HotpantsFlags.T_BAD | HotpantsFlags.T_SKIP | HotpantsFlags.I_BAD | HotpantsFlags.I_SKIP)
 
 
 class Design:
@@ -60,12 +65,10 @@ class Design:
         """Compute vectors and products of the substamps in use at ``slots``."""
         slots = np.array(list(slots), np.int32)
         xs, ys = self._positions(slots)
-        y_filters, y_index, x_filters = self.basis.sliding_filters
         size, half = self.config.substamp_width, self.config.rss
-        work = np.empty((self.n_threads, substamps.work_size(self.gram.shape[1], len(y_filters), size,
-                                                             self.basis.width)))
-        substamps.fill(self.source_data, self.target_data, xs, ys, slots, y_filters, y_index, x_filters,
-                       self.basis.minus_first, half, self.config.bgo, self.vectors, self.gram, self.rhs, work)
+        self.basis.convolve(self.source_data, xs, ys, slots, half, self.vectors, self.n_threads)
+        substamps.products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram, self.rhs,
+                           np.empty((self.n_threads, size * size, self.gram.shape[1])))
         x0, y0 = self.region.origin
         for slot, x, y in zip(slots, xs + x0, ys + y0, strict=True):
             cut = np.s_[y - half:y + half + 1, x - half:x + half + 1]
@@ -80,6 +83,18 @@ class Design:
             solution = _solve(lower + np.tril(lower, -1).T, rhs[:n].copy())
             sums.append(np.nan if solution is None else solution[0])
         return np.array(sums)
+
+    def _equations(self, slots):
+        """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""
+        slots = np.array(slots, np.int32)
+        x0, y0 = self.region.origin
+        xs, ys = self._positions(slots)
+        terms = np.ascontiguousarray(self.terms.values(*self.frame.normalise_single(xs + x0, ys + y0)))
+        n_basis = len(self.basis)
+        size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
+        matrix, vector = np.zeros((size, size)), np.zeros(size)
+        equations.assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector)
+        return matrix, vector
 
     def solve(self, slots):
         """Fit the kernel to the substamps in use at ``slots`` (spec 6.2, 6.3).
@@ -96,20 +111,29 @@ class Design:
             There is no finite solution.
         """
         self._check_number(len(slots))
-        slots = np.array(slots, np.int32)
-        x0, y0 = self.region.origin
-        xs, ys = self._positions(slots)
-        terms = np.ascontiguousarray(self.terms.values(*self.frame.normalise_single(xs + x0, ys + y0)))
-        n_basis = len(self.basis)
-        size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
-        matrix, vector = np.zeros((size, size)), np.zeros(size)
-        equations.assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector)
-        solution = _solve(matrix, vector)
+        solution = _solve(*self._equations(slots))
         if solution is None:
-            raise SingularFitError(f'the fit of {size} kernel and background terms to {len(slots)} substamps has no '
-                                   'finite solution: lower ko, bgo or the degrees, or find more stars')
+            raise SingularFitError(f'the fit of kernel and background to {len(slots)} substamps has no finite '
+                                   'solution: lower ko, bgo or the degrees, or find more stars')
         return KernelModel(solution, self.basis, self.config.ko, self.config.bgo, self.frame, self.direction,
                            self.config.block_width)
+
+    def background_covariance(self, slots, mean_merit):
+        """Covariance of the background coefficients, as if all pixels fitted were alike.
+
+        The residual variance is taken from the mean merit and the mean variance of the substamps in use at ``slots``.
+        """
+        n = len(self.background_terms)
+        matrix, vector = self._equations(slots)
+        pivots = np.empty(len(vector), np.int32)
+        equations.factorise(matrix, np.empty(len(vector)), pivots)
+        columns = []
+        for k in range(n):
+            unit = np.zeros(len(vector))
+            unit[k - n] = 1
+            equations.solve(matrix, pivots, unit)
+            columns.append(unit[-n:])
+        return np.array(columns) * (mean_merit * float(self.variance[slots].mean(dtype=float)))
 
     def _check_number(self, n):
         needed = 1 if self.config.parity else len(self.terms)
@@ -122,18 +146,50 @@ class Design:
             log.warning('only %d substamps for the %d spatial terms of the kernel: the result means little', n,
                         len(self.terms))
 
-    def merits(self, model, slots, mask):
-        """Merit of the substamps in use at ``slots`` under a kernel; -1 where it is meaningless (spec 5.4)."""
+    def merits(self, model, slots, mask, kind='v'):
+        """Merit of the substamps in use at ``slots`` under a kernel; -1 where it is meaningless (spec 5.4).
+
+        Parameters
+        ----------
+        model : KernelModel
+        slots : sequence of int
+        mask : int32 array (ny, nx)
+            Working mask of the region.
+        kind : {'v', 's', 'h'}
+            Mean squared residual over variance, scatter of the residual, its scatter by the histogram [C: ``-fom``].
+
+        Returns
+        -------
+        float64 array
+        """
         slots = np.array(slots, np.int32)
         xs, ys = self._positions(slots)
         x0, y0 = self.region.origin
         coefficients = np.array([model.coefficients(x, y) for x, y in zip(xs + x0, ys + y0, strict=True)])
+        coefficients = coefficients.reshape(len(slots), len(self.basis))
         background = np.array([model.background(x, y) for x, y in zip(xs + x0, ys + y0, strict=True)])
+        if kind != 'v':
+            return np.array([self._scatter(*item, mask, kind)
+                             for item in zip(slots, xs, ys, coefficients, background, strict=True)])
         merits = np.empty(len(slots))
-        substamps.variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors,
-                                  coefficients.reshape(len(slots), len(self.basis)), background, self.variance, merits,
+        substamps.variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors, coefficients,
+                                  background, self.variance, merits,
                                   np.empty((self.n_threads, self.config.substamp_width**2), np.float32))
         return merits
+
+    def _scatter(self, slot, x, y, coefficients, background, mask, kind):
+        """Scatter of the residual of one substamp, in data units; -1 if it cannot be told."""
+        size = self.config.substamp_width
+        corner = int(x) - self.config.rss, int(y) - self.config.rss
+        residual = np.empty((size, size), np.float32)
+        substamps.residuals(self.target_data, mask, *corner, self.vectors[slot], coefficients, background, residual)
+        # C also leaves out what the search has marked, which is nearly all of the substamp (P28)
+        selection = GOOD if self.config.parity else (0, GOOD[1] & ~SEARCH_MARKS)
+        section = SectionStatistics()
+        code = section.measure(residual, mask, corner, residual.shape, self.config.single('stat_sig'), RESIDUAL_PASSES,
+                               selection, cutout=True)
+        value = section.sd if kind == 's' else section.fwhm
+        return value if code == 0 and 0 <= value < 1e10 else -1
 
 
 def _solve(matrix, vector):

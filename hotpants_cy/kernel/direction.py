@@ -13,6 +13,8 @@ __all__ = ['NO_MERIT', 'choose', 'direction_merit']
 log = logging.getLogger(__name__)
 
 NO_MERIT = 666.0
+# which merit to take if the one asked for cannot be told for any substamp
+PREFERENCE = {'v': 'v', 's': 'svh', 'h': 'hvs'}
 
 
 def direction_merit(design, mask):
@@ -44,14 +46,16 @@ def direction_merit(design, mask):
     except (SingularFitError, TooFewStampsError) as error:
         log.info('convolving the %s: %s', design.source.name, error)
         return NO_MERIT
-    merits = design.merits(model, slots, mask)
-    merits = merits[(merits != -1) & (merits <= 1e10)]
-    if not len(merits):
-        return NO_MERIT
-    merit = clipped_moments(merits, config.single('stat_sig'))[0] / model.sum(*design.region.origin)
-    log.info('convolving the %s: kernel sum %.3f +- %.3f in %d of %d stamps, merit %.3f', design.source.name, mean,
-             scatter, len(slots), len(design.stamps), merit)
-    return float(merit)
+    kappa = model.sum(*design.region.origin)
+    for kind in PREFERENCE[config.fom]:
+        merits = design.merits(model, slots, mask, kind)
+        merits = merits[(merits != -1) & (merits <= 1e10)]
+        if len(merits):
+            merit = clipped_moments(merits, config.single('stat_sig'))[0] / kappa
+            log.info('convolving the %s: kernel sum %.3f +- %.3f in %d of %d stamps, merit %.3f', design.source.name,
+                     mean, scatter, len(slots), len(design.stamps), merit)
+            return float(merit)
+    return NO_MERIT
 
 
 def choose(merits):

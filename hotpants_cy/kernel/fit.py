@@ -3,6 +3,8 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..stamps.statistics import clipped_moments
 from ..stamps.substamp import SubstampStatus
 from .model import KernelModel
@@ -24,6 +26,8 @@ class KernelFit:
     n_used, n_stamps : int
         Stamps used and found.
     iterations : int
+    background_covariance : float64 array
+        Of the background coefficients.
     """
 
     model: KernelModel
@@ -32,6 +36,7 @@ class KernelFit:
     n_used: int
     n_stamps: int
     iterations: int
+    background_covariance: np.ndarray
 
 
 def iterate(design, mask):
@@ -57,7 +62,7 @@ def iterate(design, mask):
     while changed:
         live = [k for k, stamp in enumerate(stamps) if stamp.alive]
         model = design.solve(live)
-        merits = design.merits(model, live, mask)
+        merits = design.merits(model, live, mask, config.fom)
         changed = reject_meaningless(design, live, merits)
         mean, scatter = clipped_moments(merits[merits != -1], config.single('stat_sig'))
         changed |= reject_outliers(design, mean, scatter)
@@ -68,7 +73,7 @@ def iterate(design, mask):
     for stamp in stamps:
         if stamp.alive:
             stamp.substamp.status = SubstampStatus.USED_IN_FINAL_FIT
-    return KernelFit(model, mean, scatter, n_live, len(stamps), iterations)
+    return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, design.background_covariance(live, mean))
 
 
 def reject_meaningless(design, live, merits):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..exceptions import InputError
+
 __all__ = ['Region', 'StampGrid', 'regions_of', 'stamp_grid']
 
 
@@ -94,9 +96,9 @@ def stamp_grid(shape, config):
 
 
 def regions_of(shape, config):
-    """Divide the image into regions (spec 2.5, 2.6).
+    """List the regions (spec 2.4 to 2.6): those of ``region_list``, or a grid.
 
-    Neighbouring regions share one row or column, where the later one wins, as in C.
+    Neighbouring regions of a grid share one row or column, where the later one wins, as in C.
 
     Parameters
     ----------
@@ -108,15 +110,41 @@ def regions_of(shape, config):
     -------
     list of Region
         Row by row.
+
+    Raises
+    ------
+    InputError
+        A region has no pixel in the image.
     """
-    last_x, last_y = shape[1] - 1, shape[0] - 1
-    n_x, n_y = config.nregx, config.nregy
-    margin = stamp_grid(shape, config).width // 2 if n_x * n_y > 1 else config.rkernel
-    regions = []
-    for j in range(n_y):
-        for i in range(n_x):
-            x0, x1 = i * last_x // n_x, min((i + 1) * last_x // n_x, last_x)
-            y0, y1 = j * last_y // n_y, min((j + 1) * last_y // n_y, last_y)
-            buffer = (max(0, x0 - margin), min(last_x, x1 + margin), max(0, y0 - margin), min(last_y, y1 + margin))
-            regions.append(Region(len(regions), x0, x1, y0, y1, buffer))
-    return regions
+    first_x, last_x, first_y, last_y = good = good_range(shape, config)
+    if config.region_list is not None:
+        rectangles = [(max(x0, first_x), min(x1, last_x), max(y0, first_y), min(y1, last_y))
+                      for x0, x1, y0, y1 in config.region_list]
+    else:
+        columns = _cuts(first_x, last_x, config.nregx, config.parity)
+        rectangles = [(*column, *row) for row in _cuts(first_y, last_y, config.nregy, config.parity)
+                      for column in columns]
+    for x0, x1, y0, y1 in rectangles:
+        if x1 < x0 or y1 < y0:
+            raise InputError(f'the region {x0}:{x1},{y0}:{y1} has no pixel in the image of {shape[1]} x {shape[0]} pixels')
+    margin = stamp_grid(shape, config).width // 2 if len(rectangles) > 1 else config.rkernel
+    return [Region(index, *rectangle, _buffer(rectangle, margin, good)) for index, rectangle in enumerate(rectangles)]
+
+
+def good_range(shape, config):
+    """First and last pixel to use in x and in y, 0-based (spec 2.4); the upper limits of ``-gd`` are exclusive."""
+    ny, nx = shape
+    x0, x1, y0, y1 = config.good_range or (0, 0, 0, 0)
+    return x0, (min(nx, x1) if x1 > 0 else nx) - 1, y0, (min(ny, y1) if y1 > 0 else ny) - 1
+
+
+def _cuts(first, last, n, parity):
+    # C forgets the start of the good range when it counts the end of a region (P21)
+    offset = 0 if parity else first
+    return [(first + i * (last - offset) // n, min(offset + (i + 1) * (last - offset) // n, last)) for i in range(n)]
+
+
+def _buffer(rectangle, margin, good):
+    x0, x1, y0, y1 = rectangle
+    first_x, last_x, first_y, last_y = good
+    return max(first_x, x0 - margin), min(last_x, x1 + margin), max(first_y, y0 - margin), min(last_y, y1 + margin)

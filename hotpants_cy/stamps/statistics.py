@@ -57,8 +57,11 @@ class SectionStatistics:
     values: np.ndarray = field(default_factory=lambda: np.zeros(7))
     code: int = 0
 
-    def measure(self, data, mask, corner, shape, n_sigma, passes, selection=GOOD, work=None):
+    def measure(self, data, mask, corner, shape, n_sigma, passes, selection=GOOD, work=None,
+                cutout=False):
         """Measure the box of ``shape`` (ny, nx) at ``corner`` (x, y); sets 0x88 in ``mask`` where data are not finite.
+
+        With ``cutout``, ``data`` are those of the box alone.
 
         Returns
         -------
@@ -69,7 +72,7 @@ class SectionStatistics:
         if work is None or work.size < nx * ny:
             work = np.empty(max(nx * ny, 1), np.float32)
         self.code = statistics.section_statistics(data, mask, x, y, nx, ny, *selection, n_sigma, passes, work,
-                                                  self.values)
+                                                  self.values, cutout)
         return self.code
 
     @property
