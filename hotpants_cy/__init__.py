@@ -10,7 +10,7 @@ from .pipeline import Hotpants
 from .stamps.substamp import Substamp, SubstampStatus
 from .subtraction import SubtractionResult, subtract
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     'Hotpants', 'HotpantsConfig', 'HotpantsFlags', 'KernelModel', 'Substamp', 'SubstampStatus',
     'SubtractionResult', '__version__', 'subtract', *_errors,
 ]

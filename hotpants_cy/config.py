@@ -342,6 +342,8 @@ class HotpantsConfig:
         """
         if ('deg_fixe' in changes or 'sigma_gauss' in changes) and 'ngauss' not in changes:
             changes['ngauss'] = None
+        if 'basis_images' in changes and 'use_pca' not in changes:
+            changes['use_pca'] = None
         return replace(self, **changes)
 
     def to_dict(self):

@@ -3,9 +3,17 @@
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
-    'HotpantsError', 'InputError', 'OutputError', 'NoStampsError', 'TooFewStampsError', 'SingularFitError',
-    'NotSupportedError', 'HotpantsWarning', 'NoiseModelWarning', 'RegistrationWarning',
     'DeconvolutionWarning',
+    'HotpantsError',
+    'HotpantsWarning',
+    'InputError',
+    'NoStampsError',
+    'NoiseModelWarning',
+    'NotSupportedError',
+    'OutputError',
+    'RegistrationWarning',
+    'SingularFitError',
+    'TooFewStampsError',
 ]
 
 

@@ -5,11 +5,14 @@ import logging
 import numpy as np
 
 from .config import HotpantsConfig
-from .exceptions import HotpantsError, InputError, NotSupportedError
+from .exceptions import HotpantsError, InputError, SingularFitError
 from .inputs.exposure import Exposure
 from .inputs.flags import HotpantsFlags
 from .inputs.frame import as_frame, check_pair
+from .kernel.basis import basis_of
+from .kernel.model import KernelModel
 from .regional import RegionalSubtraction
+from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
 from .threads import resolve_threads
 
@@ -33,7 +36,8 @@ class Hotpants:
         Standard deviations in data units [C: ``-tni``, ``-ini``]. Default: the images' own uncertainties, or
         the noise model of the configuration.
     star_catalog : array (n, 2), optional
-        Not supported yet.
+        Positions (x, y) of stars to fit, in pixels, 1-based as in pyhotpants and ``-ssf``. More are searched for
+        unless the configuration says ``auto_search=False``. Default: search.
     config : HotpantsConfig, optional
         Parameters. Default: ``HotpantsConfig()``.
     output_header : dict-like, optional
@@ -65,8 +69,7 @@ class Hotpants:
                  star_catalog=None, config=None, output_header=None, *, n_threads=None):
         self.config = _checked_config(config)
         self.n_threads = resolve_threads(n_threads)
-        if star_catalog is not None:
-            raise NotSupportedError('star_catalog is not supported yet; leave it out to search for stars')
+        stars = None if star_catalog is None else star_positions(star_catalog)
         keep = self.config.parity
         self.science = as_frame(image_data, name='science', keep_masked_values=keep)
         template = as_frame(template_data, name='template', keep_masked_values=keep)
@@ -76,8 +79,10 @@ class Hotpants:
         exposures = [Exposure.of(frame, self.config) for frame in (self.template, self.science)]
         grid = stamp_grid(self.science.shape, self.config)
         self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
-                                             self.config.force_convolve)
+                                             self.config.force_convolve, stars)
                         for region in regions_of(self.science.shape, self.config)]
+        if self.config.parity and self.config.convolved_image_file:
+            self.convolved_is_written()
         self._done = 0
         self._planes = None
 
@@ -121,6 +126,30 @@ class Hotpants:
             region.error = error
             if len(self.regions) > 1:
                 log.warning('warning: region %d, %s, is masked: %s', region.region.index, region.region.section, error)
+
+    def convolved_is_written(self, low=-np.inf, high=np.inf):
+        """Repeat what C does to a convolved image that it writes, with values from ``low`` to ``high`` (P18)."""
+        for region in self.regions:
+            region.written_range = low, high
+
+    def adopt_kernels(self, table):
+        """Take the kernels of a table instead of fitting [C: ``-ki``].
+
+        Parameters
+        ----------
+        table : `~hotpants_cy.kernel.table.KernelTable`
+            With as many regions as this object has; those without a solution fail.
+        """
+        for run, entry in zip(self.regions, table.regions, strict=True):
+            if entry.solution is None:
+                run.error = SingularFitError('the kernel table has no solution for it')
+                continue
+            model = KernelModel(entry.solution, basis_of(self.config), self.config.ko, self.config.bgo, run.frame,
+                                entry.direction, self.config.block_width)
+            run.adopt(model, entry.values)
+        if not self.live_regions:
+            raise self.regions[0].error
+        self._done = 3
 
     @property
     def live_regions(self):

@@ -13,7 +13,7 @@ from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
 from .products.difference import Products, fill_bad, subtract_region
-from .products.statistics import output_statistics, rescale_ok_noise, substamp_statistics
+from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_statistics
 from .stamps.grid import Side, find_stamps
 from .stamps.regions import Region, StampGrid
 
@@ -39,6 +39,10 @@ class RegionalSubtraction:
     n_threads : int
     allowed : {'b', 't', 'i'}
         Which image may be convolved.
+    stars : float32 array (n, 2), optional
+        Positions (x, y) of stars in the image, 0-based, to take before any search.
+    written_range : (float, float), optional
+        See `~hotpants_cy.products.difference.subtract_region`.
 
     Attributes
     ----------
@@ -62,6 +66,8 @@ class RegionalSubtraction:
     config: object
     n_threads: int
     allowed: str
+    stars: np.ndarray | None = None
+    written_range: tuple | None = None
     error: HotpantsError | None = None
     sides: dict = field(default_factory=dict)
     direction: str | None = None
@@ -97,7 +103,7 @@ class RegionalSubtraction:
         n_cells = self.grid.nx * self.grid.ny
         self.sides = {d: Side.of(SIDES[d], e.cutout(cut), e.kernel_high, n_cells)
                       for d, e in (('t', self.template), ('i', self.science)) if d in allowed}
-        find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config)
+        find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config, self.stars)
         if not any(side.n_filled for side in self.sides.values()):
             raise NoStampsError(self._why_no_stamps())
 
@@ -111,9 +117,9 @@ class RegionalSubtraction:
             return (f'{nx} x {ny} pixels are too few for one stamp of {self.grid.width} pixels: lower rkernel '
                     f'({self.config.rkernel}) and rss ({self.config.rss})')
         return (f'no star to fit the kernel to was found in {names}{where}: none of {self.grid.nx} x {self.grid.ny} '
-                f'stamps has a peak {self.config.fitthresh:g} sigma over its sky and below {limits} with an unmasked box '
-                f'of {self.config.substamp_width} pixels around it ({flagged:.0f} % of the pixels are masked); lower '
-                f'fitthresh or rss, or correct the thresholds')
+                f'stamps has a peak {self.config.fitthresh:g} sigma over its sky and below {limits}, in an unmasked '
+                f'box of {self.config.substamp_width} pixels ({flagged:.0f} % of the pixels are masked); lower '
+                'fitthresh or rss, or correct the thresholds')
 
     def design(self, direction):
         """Equations of one direction, filled with the first substamps the first time they are asked for."""
@@ -143,23 +149,48 @@ class RegionalSubtraction:
         self.fit = iterate(self.design(self.direction), self._mask)
         self.statistics = {'SSSIG': self.fit.mean_merit, 'SSSCAT': self.fit.merit_scatter}
 
+    def adopt(self, model, values):
+        """Take a kernel from elsewhere instead of steps one to three [C: ``-ki``].
+
+        Parameters
+        ----------
+        model : KernelModel
+        values : dict
+            SSSIG, SSSCAT, FSIG, FSCAT and NSCALO of its fit, as far as they are known.
+        """
+        self.direction, self.statistics = model.direction, dict(values)
+        n = len(model.background_coefficients)
+        self.fit = KernelFit(model, values.get('SSSIG', np.nan), values.get('SSSCAT', np.nan), 0, 0, 0,
+                             np.full((n, n), np.nan))
+
     def used_substamps(self):
         """The substamps that the kernel was fitted to."""
+        if self.direction not in self.sides:
+            return []
         return [stamp.substamp for stamp in self.sides[self.direction].stamps if stamp.alive]
 
     def subtract(self):
         """Convolve and subtract; measure the difference; fill its bad pixels."""
         self._mask, self._designs = None, {}         # large, and not needed any more
         config, model = self.config, self.fit.model
-        round_trip = config.parity and config.convolved_image_file is not None
-        p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads, round_trip)
-        self.products = p
-        n_sigma, values = config.single('stat_sig'), {'KSUM': p.kernel_sum, **self.statistics}
-        x0, y0 = self.region.origin
-        corners = [(s.x - x0 - config.rss, s.y - y0 - config.rss) for s in self.used_substamps()]
-        values |= substamp_statistics(p.difference, p.noise, p.flags, corners, config.substamp_width, n_sigma)
+        self.products = p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads,
+                                            self.written_range)
+        self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
+        if config.rescale_ok:
+            rescale_ok_noise(p.noise, p.flags, self.statistics['NSCALO'])
+        fill_bad(p, config, model.half_width)
+
+    def _measure(self, p):
+        """Statistics of the products before bad pixels are filled; those that came with the kernel stand."""
+        config, given = self.config, self.statistics
+        n_sigma, (x0, y0) = config.single('stat_sig'), self.region.origin
+        values = {}
+        if 'FSIG' not in given and config.fom == 'v':
+            corners = [(s.x - x0 - config.rss, s.y - y0 - config.rss) for s in self.used_substamps()]
+            values |= substamp_statistics(p.difference, p.noise, p.flags, corners, config.substamp_width, n_sigma)
         values |= output_statistics(p.difference, p.noise, p.flags, n_sigma)
         if config.rescale_ok:
-            rescale_ok_noise(p.noise, p.flags, values)
-        fill_bad(p, config, model.half_width)
-        self.statistics = values
+            values['NSCALO'] = ok_ratio(values)
+        if not self.sides:
+            values['NSCALO'] = 1.0
+        return values | given

@@ -22,10 +22,10 @@ def subtract(science, template, *, config=None, n_threads=None):
     Parameters
     ----------
     science, template : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, 2-D array, str or path
-        Images on the same pixel grid: of any numeric type and byte order, with units that agree or convert. Of a FITS
-        file the first image is taken, or that of ``'file.fits[EXT]'``. Masked pixels, NaN and
-        infinity are bad. An ``uncertainty`` of any of astropy's three classes is used; without one, the gain and read noise
-        of ``config`` give the noise.
+        Images on the same pixel grid: of any numeric type and byte order, with units that agree or convert. Of a
+        FITS file the first image is taken, or that of ``'file.fits[EXT]'``. Masked pixels, NaN and infinity are bad. An
+        ``uncertainty`` of any of astropy's three classes is used; without one, the gain and read noise of ``config``
+        give the noise.
     config : HotpantsConfig, optional
         Parameters. Default: ``HotpantsConfig()``.
     n_threads : int, optional
@@ -122,5 +122,6 @@ def header_cards(hot):
         n = f'{run.region.index:02d}'
         cards[f'REGION{n}'] = (run.region.section, 'pixels of the region')
         cards[f'CONVOL{n}'] = ('TEMPLATE' if run.direction == 't' else 'IMAGE', 'image that was convolved')
-        cards |= {f'{stem}{n}': (run.statistics[stem], comment) for stem, comment in DESCRIPTIONS.items()}
+        cards |= {f'{stem}{n}': (run.statistics[stem], comment) for stem, comment in DESCRIPTIONS.items()
+                  if stem in run.statistics}
     return cards

@@ -29,8 +29,6 @@ C_FLAGS = {
     'obz': 'F 0', 'nsht': '', 'nbs': 'F 1', 'nbz': 'F 0', 'ng': 'I(IF)', 'pca': 'I(S)', 'v': 'I 1', 'ef': 'S',
     'sum': '',
 }
-LATER = ['-rf x', '-rkw KEY 2', '-gd 1 2 3 4', '-sconv', '-ssf x', '-cmp x', '-afssc 1', '-ki x', '-pca 2 a b', '-sht',
-         '-obs 1', '-obz 0', '-nsht', '-nbs 1', '-nbz 0']
 
 
 def args_of(line=''):
@@ -69,7 +67,8 @@ def test_no_other_flag_has_one_dash():
 
 
 def test_every_parameter_with_a_c_flag_is_set_by_that_flag():
-    elsewhere = {'ngauss', 'deg_fixe', 'sigma_gauss', 'use_pca', 'parity'}      # -ng, -pca, --no-parity
+    # -ng, -pca, -rf, --no-parity
+    elsewhere = {'ngauss', 'deg_fixe', 'sigma_gauss', 'use_pca', 'basis_images', 'region_list', 'parity'}
     wanted = {f.name: f.metadata['flag'] for f in fields(HotpantsConfig)
               if f.name not in elsewhere and not f.name.endswith('_file')}
     assert {flag.field: flag.name for flag in TABLE.values() if flag.field} == wanted
@@ -195,18 +194,13 @@ def test_mistakes_are_one_clear_line_and_status_1(capsys, line, words):
     assert words in error_of(capsys, [*FILES, *line.split()])
 
 
-@pytest.mark.parametrize('line', LATER)
-def test_flags_that_are_not_supported_yet_say_so(capsys, line):
-    assert f'{line.split()[0]} is not supported yet' in error_of(capsys, [*FILES, *line.split()])
+def test_the_last_of_several_regions_flags_counts():
+    assert config('-nrx 2 -nrx 3 -nry 1').nregx == 3
 
 
-@pytest.mark.parametrize('line', ['-nrx 2', '-nry 3', '-fom s', '-fom h'])
-def test_values_that_are_not_supported_yet_say_so(capsys, line):
-    assert f'{line} is not supported yet' in error_of(capsys, [*FILES, *line.split()])
-
-
-def test_one_region_is_supported():
-    assert config('-nrx 2 -nrx 1 -nry 1').nregx == 1
+@pytest.mark.parametrize('line', ['-rf a -ssf b', '-rf a -cmp b', '-rf a -rkw KEY 2', '-rkw KEY 0', '-obs 0', '-nbs 0'])
+def test_flags_that_contradict_are_refused(capsys, line):
+    assert re.search(r'cannot go with|impossible|must not', error_of(capsys, [*FILES, *line.split()]))
 
 
 @pytest.mark.parametrize('missing', ['-inim', '-tmplim', '-outim'])
@@ -250,13 +244,6 @@ def test_help_explains_every_flag_in_groups(capsys, name):
         assert f'\n{group}:\n' in out
 
 
-def test_help_tells_what_is_not_supported_yet(capsys):
-    with pytest.raises(SystemExit):
-        parse(['--help'])
-    out = ' '.join(capsys.readouterr().out.split())
-    assert '-ki FILE take the kernel from this table [not supported yet]' in out
-
-
 def test_version_is_printed(capsys):
     with pytest.raises(SystemExit) as stop:
         parse(['--version'])
@@ -274,12 +261,8 @@ def test_options_are_read_without_the_slow_imports():
 # -- the reference runs -----------------------------------------------------------------------
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason=f'no reference runs in {REFERENCE}')
-def test_reference_command_lines_are_read_unless_a_flag_is_not_supported_yet(capsys):
-    later = {line.split()[0] for line in LATER} | {'-nrx', '-nry', '-fom'}
+def test_reference_command_lines_are_read():
     runs = [json.loads(path.read_text())['arguments'] for path in sorted(REFERENCE.rglob('run.json'))]
     assert runs
     for arguments in runs:
-        if later & set(arguments):
-            assert 'is not supported yet' in error_of(capsys, arguments)
-        else:
-            config_of(parse(arguments))
+        config_of(parse(arguments))

@@ -12,7 +12,7 @@ from hotpants_cy import HotpantsConfig
 FIELDS = {f.name: f for f in fields(HotpantsConfig)}
 ANYTHING_BUT_A_NUMBER = ['2', b'2', [2], {}, 1j, True]
 THRESHOLDS = [f'{side}{which}' for side in 'ti' for which in ('uthresh', 'uktresh', 'lthresh')]
-SWITCHES = [name for name, f in FIELDS.items() if isinstance(f.default, bool)]
+SWITCHES = [name for name, f in FIELDS.items() if 'bool' in str(f.type)]
 FILES = [name for name in FIELDS if name.endswith('_file')]
 
 
@@ -43,7 +43,8 @@ IMPOSSIBLE = {
     'kf_spread_mask1': real(-1, 1001),
     **{name: ['', 'x', 'T', 'template', None, 1, b't'] for name in ('force_convolve', 'normalize', 'fom')},
     **{name: [None, *ANYTHING_BUT_A_NUMBER] for name in ('fillval', 'fillval_noise')},
-    **{name: [0, 1, None, 'yes', math.nan] for name in SWITCHES},
+    **{name: [0, 1, 'yes', math.nan, *([] if name == 'use_pca' else [None])] for name in SWITCHES},
+    'basis_images': [0, 'x', np.ones((3, 3)), np.ones((2, 3, 4)), np.ones((2, 4, 4)), np.full((2, 3, 3), math.nan)],
     'verbose': whole(0, 2),
     'good_range': [5, (), (0, 9, 0), (0, 9, 0, 9, 0), (9, 5, 0, 9), (0, 9, 9, 5), (-1, 9, 0, 9), (0, 9.5, 0, 9)],
     'region_list': [5, (), (0, 9, 0, 9), [(9, 5, 0, 9)], [(0, 9, 0)], [(0, 9, 0, 9.5)], 'r.txt', [None]],

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 
 The caller guarantees planes of one shape, and outputs that hold their values for the frame of half a
@@ -88,7 +88,8 @@ cdef void convolve_image(const Block *b, Py_ssize_t y) noexcept nogil:
                 b.sums[x] = b.sums[x] + image[x] * k
 
 
-cdef int pixel_flags(const int[:, ::1] flags, const Block *b, Py_ssize_t x, Py_ssize_t y, double good_fraction) noexcept nogil:
+cdef int pixel_flags(const int[:, ::1] flags, const Block *b, Py_ssize_t x, Py_ssize_t y,
+                     double good_fraction) noexcept nogil:
     """What the flags under the footprint of one output pixel make of it."""
     cdef Py_ssize_t i, j
     cdef int m, here = flags[y, x], seen = 0

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Normal equations of the global fit and their solution, operation by operation as the spec has it (6.2, 6.3).
 
 LAPACK pivots and sums in another order; on numerically singular fits that is another kernel (spec 10.4).

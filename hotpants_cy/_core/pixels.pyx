@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Loops over all pixels with the rounding of the spec: noise model, thresholds, background, difference.
 
 The caller guarantees planes of one shape.
@@ -50,11 +50,11 @@ def add_polynomial(const double[::1] coefficients, int order, double half_nx, do
 
 
 cdef double polynomial(const double *c, int order, double x, double y) noexcept nogil:
-    cdef int i, j, k = 0
+    cdef int i, _j, k = 0
     cdef double x_power = 1, y_power, total = 0
     for i in range(order + 1):
         y_power = 1
-        for j in range(order - i + 1):
+        for _j in range(order - i + 1):
             total = total + c[k] * x_power * y_power
             y_power = y_power * y
             k += 1

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """The search for substamps in one grid cell (spec 3.4 and 3.5).
 
 The caller guarantees that the cell lies inside the arrays and that the outputs have room for ``target`` peaks.
@@ -137,13 +137,13 @@ def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssi
     cdef Py_ssize_t found = 0, target = xs.shape[0]
     cdef double level, lowest = sky + threshold * sigma
     cdef float fraction = <float> 0.9
-    cdef int i
+    cdef int _level
     cdef Cell cell
     if nx <= 0 or ny <= 0 or target == 0:
         return 0
     cell = cell_of(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, bad, skip)
     with nogil:
-        for i in range(MAX_LEVELS):
+        for _level in range(MAX_LEVELS):
             level = sky + (high - sky) * fraction
             if not level > lowest:
                 level = lowest

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Clipped moments and histogram statistics of image sections (spec 3.2, 3.3 and 8.5).
 
 Every sum runs in the order of the pixels: the decisions taken on these numbers are exact comparisons.
@@ -87,11 +87,11 @@ def random_draws(double[::1] out):
 cdef int sorted_sample(const Box *box, float *sample) noexcept nogil:
     """Up to 100 eligible values drawn with replacement, ascending."""
     cdef Generator g
-    cdef Py_ssize_t trial, x, y
+    cdef Py_ssize_t _trial, x, y
     cdef int n = 0, i
     cdef float value
     seed(&g)
-    for trial in range(box.nx * box.ny):
+    for _trial in range(box.nx * box.ny):
         x = <Py_ssize_t> floor(draw(&g) * box.nx)
         y = <Py_ssize_t> floor(draw(&g) * box.ny)
         if not eligible(box, x, y):
@@ -213,10 +213,10 @@ cdef double quantile_bin(const long *bins, double target, int *taken, long *coun
 cdef int histogram(const float *values, Py_ssize_t n, double bin1, double width, double *out) noexcept nogil:
     """Mode, median and quartile widths; code 1 if no histogram of five fits the values."""
     cdef long bins[N_BINS]
-    cdef int attempt, taken
+    cdef int _attempt, taken
     cdef long count
     cdef double lower, upper, middle
-    for attempt in range(MAX_HISTOGRAMS):
+    for _attempt in range(MAX_HISTOGRAMS):
         fill_histogram(values, n, bin1, width, bins)
         out[3] = bin1 + width * (mode_bin(bins, n / 10.0) - 1)
         taken = 0

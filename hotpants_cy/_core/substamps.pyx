@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """What the fit needs of each substamp: convolved basis vectors, their products, merits (spec 5.1, 5.2, 5.4).
 
 Every sum keeps the order and the rounding that the spec gives, since ill-conditioned fits magnify
@@ -77,11 +77,11 @@ cdef void convolve_substamp(const float *image, Py_ssize_t stride, const Basis *
 
 cdef void background_terms(float x, float y, int order, double *out) noexcept nogil:
     """Monomials of the background at one pixel, x power outer (spec 5.1, P30)."""
-    cdef int i, j, k = 0
+    cdef int i, _j, k = 0
     cdef double x_power = 1, y_power
     for i in range(order + 1):
         y_power = 1
-        for j in range(order - i + 1):
+        for _j in range(order - i + 1):
             out[k] = x_power * y_power
             y_power *= y
             k += 1

@@ -26,8 +26,6 @@ class Flag:
         Name of the values there.
     letters : str, optional
         First letters that a C value may have.
-    supported : object, optional
-        True; False if the flag is only known by name; or the one value that is supported so far.
     """
 
     name: str
@@ -37,7 +35,6 @@ class Flag:
     help: str
     metavar: str = ''
     letters: str = ''
-    supported: object = True
 
     @property
     def dest(self):
@@ -86,9 +83,9 @@ FLAGS = {
         Flag('-ft', 'F', 20., 'fitthresh', 'height of a usable star over the sky, in sky sigmas'),
         Flag('-sft', 'F', 0.5, 'scale_fitthresh', 'factor on -ft in a second search'),
         Flag('-nft', 'F', 0.1, 'min_frac_stamps', 'fraction of filled stamps below which there is one'),
-        Flag('-ssf', 'S', None, '', 'file with positions of stars', supported=False),
-        Flag('-cmp', 'S', None, '', 'the same, without its first line', supported=False),
-        Flag('-afssc', 'I', 1, '', 'search stars beside those of the file', supported=False),
+        Flag('-ssf', 'S', None, '', 'file with positions x y of stars, 1-based'),
+        Flag('-cmp', 'S', None, '', 'the same, without its first line'),
+        Flag('-afssc', 'I', 1, 'auto_search', 'search stars beside those of the file; 0: do not'),
     ),
     'Kernel and background': (
         Flag('-r', 'I', 10, 'rkernel', 'half width of the kernel, pixels'),
@@ -96,12 +93,12 @@ FLAGS = {
         Flag('-bgo', 'I', 1, 'bgo', 'spatial order of the background'),
         Flag('-ng', 'I(IF)', None, '', 'Gaussians: their number, then polynomial degree and sigma in pixels of each; '
              '3 6 0.7 4 1.5 2 3.0 without it', 'N DEG SIGMA ...'),
-        Flag('-pca', 'I(S)', None, '', 'basis images: their number and files', 'N FILE ...', supported=False),
-        Flag('-ki', 'S', None, '', 'take the kernel from this table', supported=False),
+        Flag('-pca', 'I(S)', None, '', 'basis images: their number and files', 'N FILE ...'),
+        Flag('-ki', 'S', None, '', 'take the kernel from this table'),
         Flag('-kcs', 'I', 0, 'kcs', 'width of the blocks with one kernel, pixels; 0 is the width of the kernel'),
         Flag('-ssig', 'F', 3., 'stat_sig', 'clipping of all statistics, sigmas'),
         Flag('-ks', 'F', 2., 'ks', 'rejection of stars in the fit, sigmas'),
-        Flag('-fom', 'C', 'v', 'fom', 'merit of a star: variance, sigma or histogram', 'v|s|h', 'vsh', 'v'),
+        Flag('-fom', 'C', 'v', 'fom', 'merit of a star: variance, sigma or histogram', 'v|s|h', 'vsh'),
     ),
     'Direction and normalisation': (
         Flag('-c', 'C', 'b', 'force_convolve', 'convolve template, science image or what fits better',
@@ -124,20 +121,20 @@ FLAGS = {
         Flag('-nim', '', False, '', 'append the noise'),
         Flag('-allm', '', False, '', 'append all three'),
         Flag('-hki', '', False, '', 'append the kernel table'),
-        Flag('-sht', '', False, '', '16-bit images', supported=False),
-        Flag('-obs', 'F', 1., '', 'their BSCALE', supported=False),
-        Flag('-obz', 'F', 0., '', 'their BZERO', supported=False),
-        Flag('-nsht', '', False, '', '16-bit noise', supported=False),
-        Flag('-nbs', 'F', 1., '', 'its BSCALE', supported=False),
-        Flag('-nbz', 'F', 0., '', 'its BZERO', supported=False),
+        Flag('-sht', '', False, '', '16-bit images'),
+        Flag('-obs', 'F', 1., '', 'their BSCALE'),
+        Flag('-obz', 'F', 0., '', 'their BZERO'),
+        Flag('-nsht', '', False, '', '16-bit noise'),
+        Flag('-nbs', 'F', 1., '', 'its BSCALE'),
+        Flag('-nbz', 'F', 0., '', 'its BZERO'),
     ),
     'Regions': (
-        Flag('-nrx', 'I', 1, 'nregx', 'regions in x', supported=1),
-        Flag('-nry', 'I', 1, 'nregy', 'regions in y', supported=1),
-        Flag('-gd', 'IIII', None, '', 'use only this part', 'XMIN XMAX YMIN YMAX', supported=False),
-        Flag('-rf', 'S', None, '', 'file with regions', supported=False),
-        Flag('-rkw', 'SI', None, '', 'header keyword and number of regions', 'KEY N', supported=False),
-        Flag('-sconv', '', False, '', 'one direction for all regions', supported=False),
+        Flag('-nrx', 'I', 1, 'nregx', 'regions in x'),
+        Flag('-nry', 'I', 1, 'nregy', 'regions in y'),
+        Flag('-gd', 'IIII', None, 'good_range', 'use only this part', 'XMIN XMAX YMIN YMAX'),
+        Flag('-rf', 'S', None, '', 'file with regions, xmin:xmax,ymin:ymax in each line, 0-based'),
+        Flag('-rkw', 'SI', None, '', 'header keyword and number of regions', 'KEY N'),
+        Flag('-sconv', '', False, 'same_direction', 'one direction for all regions'),
     ),
     'Other': (
         Flag('-v', 'I', 1, 'verbose', 'messages: 0, 1 or 2'),

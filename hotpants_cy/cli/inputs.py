@@ -21,8 +21,8 @@ class Pair:
     Attributes
     ----------
     science, template : Frame
-    header : `~astropy.io.fits.Header`
-        Of the science image.
+    header, template_header : `~astropy.io.fits.Header`
+        Of the science image and of the template.
     shape : (int, int)
         Shape (ny, nx) of the outputs: the larger of both images along each axis, as in C.
     """
@@ -30,6 +30,7 @@ class Pair:
     science: Frame
     template: Frame
     header: object
+    template_header: object
     shape: tuple
 
 
@@ -53,14 +54,14 @@ def read_pair(args, parity):
         A file cannot be used, or a noise or mask image has another shape than its image.
     """
     science, header = read_plane(args.inim, blank_is_nan=not parity)
-    template, _ = read_plane(args.tmplim, blank_is_nan=not parity)
+    template, template_header = read_plane(args.tmplim, blank_is_nan=not parity)
     common = tuple(np.minimum(science.shape, template.shape))
     if science.shape != template.shape:
         log.warning('warning: the science image has %d x %d pixels and the template %d x %d; what they share is '
                     'subtracted, first pixel on first pixel', *science.shape[::-1], *template.shape[::-1])
     frames = [_frame(name, data, common, sigma, bits, parity) for name, data, sigma, bits in (
         ('science', science, args.ini, args.imi), ('template', template, args.tni, args.tmi))]
-    return Pair(*frames, header, tuple(np.maximum(science.shape, template.shape).tolist()))
+    return Pair(*frames, header, template_header, tuple(np.maximum(science.shape, template.shape).tolist()))
 
 
 def _frame(name, data, common, sigma, bits, parity):

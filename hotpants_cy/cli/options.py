@@ -102,9 +102,7 @@ def _help(flag):
     words = flag.help
     if flag.values and flag.default is not None:
         words += f' ({flag.default:g})' if isinstance(flag.default, float) else f' ({flag.default})'
-    if flag.supported is False:
-        return words + ' [not supported yet]'
-    return words if flag.supported is True else words + f' [only {flag.supported} is supported yet]'
+    return words
 
 
 def _normalised(argv):
@@ -122,8 +120,6 @@ def _normalised(argv):
             close = difflib.get_close_matches(token.lower(), _KNOWN, n=1)
             raise ValueError(f'unknown option {token!r}; {f"did you mean {close[0]}, or see" if close else "see"} '
                              f'{PROGRAM} --help')
-        if flag.supported is False:
-            raise ValueError(f'{flag.name} is not supported yet')
         count = _count(flag, tokens)
         if len(tokens) < count:
             raise ValueError(f'{flag.name} needs {count} value{"s" * (count > 1)}, but the line ends after '
@@ -197,22 +193,26 @@ def _check(args):
     for name, what in (('inim', 'the science image'), ('tmplim', 'the template'), ('outim', 'the difference')):
         if not getattr(args, name):
             raise ValueError(f'-{name} is required: {what}')
-    for flag in _KNOWN.values():
-        value = getattr(args, flag.dest, None)
-        if not isinstance(flag.supported, bool) and (value[0] if flag.values == 'C' else value) != flag.supported:
-            raise ValueError(f'{flag.name} {value} is not supported yet')
     for name in ('tu', 'iu'):
         if getattr(args, name) < 0:
             raise ValueError(f'-{name} {getattr(args, name):g} is impossible: it must not be below 0')
     if args.threads is not None and args.threads < 1:
         raise ValueError(f'--threads {args.threads} is impossible: it must be at least 1')
+    if args.rf and (args.ssf or args.cmp):
+        raise ValueError('-rf cannot go with -ssf or -cmp')
+    if args.rkw and args.rf:
+        raise ValueError('-rkw cannot go with -rf')
+    if args.rkw and args.rkw[1] < 1:
+        raise ValueError(f'-rkw {args.rkw[0]} {args.rkw[1]} is impossible: there must be a region at least')
+    if args.obs == 0 or args.nbs == 0:
+        raise ValueError('-obs and -nbs must not be 0')
     _check_names(args)
 
 
 def _check_names(args):
     """No output may replace an input or another output."""
     taken = {}
-    inputs = ('inim', 'tmplim', 'tni', 'tmi', 'ini', 'imi')
+    inputs = ('inim', 'tmplim', 'tni', 'tmi', 'ini', 'imi', 'ki', 'ssf', 'cmp', 'rf')
     outputs = ('outim', 'oni', 'ond', 'oci', 'omi', 'oki', 'savexy')
     for name in inputs + outputs:
         if (path := getattr(args, name)) is None:
@@ -255,6 +255,7 @@ def config_of(args):
         if values[name] == (math.inf if 'u' in name else -math.inf):
             values[name] = None
     values['kcs'] = args.kcs or None
+    values['auto_search'] = args.afssc != 0
     values['verbose'] = min(max(args.v, 0), 2)
     if args.ng is not None:
         values['deg_fixe'] = args.ng[1::2]

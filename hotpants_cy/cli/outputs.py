@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from .options import program_version
 
-__all__ = ['RegionReport', 'c_files', 'star_files']
+__all__ = ['RegionReport', 'c_files', 'star_files', 'written_range']
 
 KERNEL_TABLE = 'Convolution Kernel Information'
 
@@ -69,7 +69,10 @@ class RegionReport:
     values : dict
         Numbers by C's stem, ``'KSUM'``, ``'SSSIG'``, ...; those left out are not written.
     solution : array of float64, shape (n,)
-        Coefficients of kernel and background with the unused first element (spec 6.1), padded with zeros.
+        Coefficients of kernel and background with the unused first element (spec 6.1), padded with zeros; empty
+        if the region failed.
+    error : str, optional
+        Why it failed.
     """
 
     index: int
@@ -77,6 +80,7 @@ class RegionReport:
     convolved: str
     values: dict
     solution: np.ndarray
+    error: str = ''
 
 
 def c_files(args, config, command, header, planes, reports):
@@ -108,20 +112,23 @@ def c_files(args, config, command, header, planes, reports):
         `~astropy.io.fits.HDUList` by path.
     """
     model = _model_cards(config)
+    stored = {plane: _stored(args, config, plane, planes) for plane in ('convolved', 'diff', 'noise', 'sigma')
+              if plane in planes}
     layers = []
     for plane, _, layer, title in IMAGES:
         if getattr(args, layer):
-            layers.append(fits.ImageHDU(planes[plane]))
-            _append(layers[-1].header, [('OBJECT', title), *(_noise_scale_cards(reports) if plane == 'noise' else ())])
+            layers.append(fits.ImageHDU(stored[plane][0]))
+            _append(layers[-1].header, [('OBJECT', title), *stored[plane][1],
+                                        *(_noise_scale_cards(reports) if plane == 'noise' else ())])
     tables = [_kernel_table(args, model, reports)] if args.hki else []
     cards = _difference_cards(args, config, command, reports, model)
-    files = {args.outim: fits.HDUList([_primary(planes['diff'], header, cards), *layers, *tables])}
+    files = {args.outim: fits.HDUList([_primary(stored['diff'][0], header, cards), *layers, *tables])}
     for plane, file, _, title in IMAGES:
         if path := getattr(args, file):
-            cards = [('OBJECT', title)]
+            cards = [('OBJECT', title), *stored[plane][1]]
             if plane == 'noise':
                 cards += _noise_cards(config, reports)
-            files[path] = fits.HDUList([_primary(planes[plane], header, cards)])
+            files[path] = fits.HDUList([_primary(stored[plane][0], header, cards)])
     if args.omi:
         # uint16 is BITPIX 16 with BZERO 32768 in a FITS file
         mask = np.clip(planes['mask'], 0, 0xffff).astype(np.uint16)
@@ -131,6 +138,38 @@ def c_files(args, config, command, header, planes, reports):
         _append(primary.header, [*_region_cards(args, reports), ('KERINFO', True)])
         files[args.oki] = fits.HDUList([primary, _kernel_table(args, model, reports)])
     return files
+
+
+# -- pixels (spec 8.6) ------------------------------------------------------------------------
+
+def written_range(args):
+    """Smallest and largest value that a convolved image may have in its file."""
+    return _range(args.obs, args.obz) if args.sht else (-math.inf, math.inf)
+
+
+def _range(scale, zero):
+    scale, zero = np.float32(scale), np.float32(zero)
+    return float(np.float32(-32768 * scale + zero)), float(np.float32(32767 * scale + zero))
+
+
+def _stored(args, config, plane, planes):
+    """A plane as it stands in the file, and the cards that say how; pixels that do not fit are flagged."""
+    short = args.nsht if plane == 'noise' else args.sht
+    scale, zero = {'noise': (args.nbs, args.nbz), 'sigma': (1.0, 0.0)}.get(plane, (args.obs, args.obz))
+    said = plane == 'diff' or not config.parity or (plane == 'noise' and short)
+    if (not short and plane in ('convolved', 'sigma')) or (not said and not config.parity):
+        scale, zero = 1.0, 0.0
+    cards = [('BZERO', zero), ('BSCALE', scale)] if said and (scale, zero) != (1, 0) else []
+    if not short:
+        return (planes[plane] if (scale, zero) == (1, 0) else ((planes[plane] - zero) / scale).astype(np.float32)), cards
+    low, high = _range(scale, zero)
+    values = np.nan_to_num(planes[plane].astype(float), nan=0, posinf=math.inf, neginf=-math.inf)
+    planes['mask'][(values < low) | (values > high)] |= 0x8000
+    values = np.clip(values, low, high)
+    if (scale, zero) != (1, 0):
+        values = (values - zero) / scale
+        values = np.copysign(np.floor(np.abs(values) + 0.5), values)
+    return np.clip(np.trunc(values), -32768, 32767).astype(np.int16), cards
 
 
 # -- HDUs -------------------------------------------------------------------------------------
@@ -153,7 +192,8 @@ def _is_standard_comment(card):
 
 
 def _kernel_table(args, model, reports):
-    columns = [fits.Column(f'Region{report.index}', 'D', array=np.asarray(report.solution, float))
+    length = max(len(report.solution) for report in reports)
+    columns = [fits.Column(f'Region{report.index}', 'D', array=np.resize(np.append(report.solution, np.zeros(length)), length))
                for report in reports]
     hdu = fits.BinTableHDU.from_columns(columns, name=KERNEL_TABLE)
     # astropy puts the name in capitals
@@ -193,8 +233,8 @@ def _difference_cards(args, config, command, reports, model):
         ('ORIGIN', platform.node() or 'unknown', 'Where it was done'),
         ('DATE', args.started.strftime('%Y-%m-%dT%H:%M:%S'), 'When it was started (GMT)'),
         ('COMMENT', ''),
-        ('BZERO', 0.0),
-        ('BSCALE', 1.0),
+        ('BZERO', args.obz),
+        ('BSCALE', args.obs),
         *_region_cards(args, reports),
         ('DIFFCMD', command),
         ('TARGET', args.inim, 'HOTPanTS : Input Image'),
@@ -216,6 +256,8 @@ def _region_cards(args, reports):
         cards += [(f'REGION{report.index:02d}', f'[{x1}:{x2},{y1}:{y2}]'),
                   (f'CONVOL{report.index:02d}', report.convolved)]
         cards += _number_cards(report, keywords)
+        if report.error:
+            cards.append((f'FAILED{report.index:02d}', report.error))
     return cards
 
 

@@ -42,7 +42,7 @@ class Products:
     scale: float
 
 
-def subtract_region(model, source, target, region, config, n_threads=1, round_trip=False):
+def subtract_region(model, source, target, region, config, n_threads=1, written_range=None):
     """Convolve ``source`` with the kernel and take the difference to ``target``.
 
     Parameters
@@ -54,8 +54,9 @@ def subtract_region(model, source, target, region, config, n_threads=1, round_tr
     config : `~hotpants_cy.HotpantsConfig`
     n_threads : int, optional
         Default 1.
-    round_trip : bool, optional
-        Multiply and divide the convolved image by the kernel sum first, as C does when it writes it (P18).
+    written_range : (float, float), optional
+        Limits of the values of a convolved image that C writes: it scales and clips the image for that and scales it
+        back, and the difference shows it (P18, 8.4, 8.6). Default: it is not written.
 
     Returns
     -------
@@ -71,8 +72,8 @@ def subtract_region(model, source, target, region, config, n_threads=1, round_tr
     add_target_flags(flags, target.flags(cut, n_threads), half)
     kernel_sum, scale = normalisation(model, region, config)
     inside = np.s_[half:-half, half:-half]
-    if round_trip and scale != 1:
-        convolved[inside] = _times(_times(convolved[inside], scale), kernel_sum)
+    if written_range is not None:
+        write_and_undo(convolved[inside], flags[inside], scale, kernel_sum, *written_range)
     difference, noise = np.empty_like(convolved), np.empty_like(convolved)
     pixels.difference(convolved, target.cutout(cut), variance, target.variance(cut, n_threads), scale,
                       model.direction == 't', half, fill, difference, noise, n_threads)
@@ -99,6 +100,17 @@ def normalisation(model, region, config):
         raise SingularFitError(f'the kernel sum, the flux ratio of the two images, came out as {kernel_sum:g}: the '
                                'stars used do not determine a kernel')
     return kernel_sum, 1 / kernel_sum if config.normalize == model.direction else 1.0
+
+
+def write_and_undo(convolved, flags, scale, kernel_sum, low, high):
+    """What C's writing of the convolved image leaves of it, in place."""
+    if scale != 1:
+        convolved[...] = _times(convolved, scale)
+    clipped = (convolved < low) | (convolved > high)
+    flags[clipped] |= HotpantsFlags.OUTPUT_ISBAD
+    np.clip(convolved, low, high, out=convolved)
+    if scale != 1:
+        convolved[...] = _times(convolved, kernel_sum)
 
 
 def fill_bad(products, config, frame):

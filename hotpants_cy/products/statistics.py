@@ -6,7 +6,7 @@ from .._core.statistics import box_chi2, mean_chi2
 from ..inputs.flags import HotpantsFlags
 from ..stamps.statistics import GOOD, OK, SectionStatistics, clipped_moments
 
-__all__ = ['DESCRIPTIONS', 'output_statistics', 'rescale_ok_noise', 'substamp_statistics']
+__all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_statistics']
 
 PLANE_PASSES = 5
 
@@ -62,15 +62,16 @@ def output_statistics(difference, noise, flags, n_sigma):
             'NSCALO': _ratio(good.sd, good_noise.mean)}
 
 
-def rescale_ok_noise(noise, flags, values):
-    """Scale the noise of OK_CONV pixels to what they scatter beyond the good ones [C: ``-okn``].
+def ok_ratio(values):
+    """How much more OK_CONV pixels scatter than their noise says, over the same of the good pixels (spec 8.5.5)."""
+    return _ratio(_ratio(values['DSIGEO'], values['DSIGO']), values['NSCALO'])
 
-    Changes ``noise`` and ``values['NSCALO']`` in place.
-    """
-    values['NSCALO'] = _ratio(_ratio(values['DSIGEO'], values['DSIGO']), values['NSCALO'])
-    if values['NSCALO'] > 1:
+
+def rescale_ok_noise(noise, flags, ratio):
+    """Scale the noise of OK_CONV pixels up to what they scatter, in place [C: ``-okn``]."""
+    if ratio > 1:
         chosen = ((flags & 0xff) != 0) & ((flags & HotpantsFlags.OUTPUT_ISBAD) == 0)
-        noise[chosen] = (noise[chosen].astype(float) * values['NSCALO']).astype(np.float32)
+        noise[chosen] = (noise[chosen].astype(float) * ratio).astype(np.float32)
 
 
 def _ratio(a, b):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..inputs.flags import HotpantsFlags
-from .search import search_cell
+from .search import mark_star, score_star, search_cell
 from .substamp import Stamp, Substamp
 
 __all__ = ['Side', 'find_stamps']
@@ -66,7 +66,7 @@ def cells_of(region, grid):
             yield (x0, y0), (min(grid.width, ny - y0), min(grid.width, nx - x0))
 
 
-def find_stamps(sides, mask, region, grid, config):
+def find_stamps(sides, mask, region, grid, config, stars=None):
     """Fill the stamps of each side with substamps, twice if the first threshold finds too few (spec 3.8).
 
     Parameters
@@ -78,9 +78,11 @@ def find_stamps(sides, mask, region, grid, config):
     region : Region
     grid : StampGrid
     config : `~hotpants_cy.HotpantsConfig`
+    stars : float32 array (n, 2), optional
+        Positions (x, y) of stars in pixels of the image, 0-based, to take before any search.
     """
     threshold = np.float32(config.fitthresh)
-    walk(sides, mask, region, grid, config, float(threshold))
+    walk(sides, mask, region, grid, config, float(threshold), stars)
     fewest = min(np.float32(side.n_filled) / np.float32(max(grid.nx * grid.ny, 1)) for side in sides)
     if grid.nx * grid.ny == 0 or not fewest < config.single('min_frac_stamps'):
         return
@@ -91,29 +93,82 @@ def find_stamps(sides, mask, region, grid, config):
         for side in sides:
             side.slots = [Stamp() for _ in side.slots]
         mask &= ~(HotpantsFlags.T_SKIP | HotpantsFlags.I_SKIP)
-    walk(sides, mask, region, grid, config, float(threshold))
+    walk(sides, mask, region, grid, config, float(threshold), stars)
 
 
-def walk(sides, mask, region, grid, config, threshold):
+def walk(sides, mask, region, grid, config, threshold, stars):
     """Go through the cells once; a slot that gets a substamp is kept, and the next one is opened."""
     work = np.empty(max(grid.width, 1)**2, np.float32)
     for side in sides:
         side.n_filled = 0
     for corner, shape in cells_of(region, grid):
-        open_slots = [side.slots[side.n_filled] for side in sides]
-        for side, stamp in zip(sides, open_slots, strict=True):
-            stamp.reset()
-            stamp.statistics.measure(side.data, mask, corner, shape, config.single('stat_sig'), STAMP_PASSES,
-                                     work=work)
-        for side, stamp in zip(sides, open_slots, strict=True):
-            sky = stamp.statistics
-            found = search_cell(side.data, mask, corner, shape, sky.mode, sky.fwhm, high=side.high,
-                                threshold=threshold, half_width=config.rss, wanted=config.nss, bits=side.bits)
-            x_origin, y_origin = region.origin
-            stamp.substamps = [Substamp(k, side.n_filled, x + x_origin, y + y_origin, score)
-                               for k, (x, y, score) in enumerate(found)]
-            log.debug('%s stamp at %s: sky %.1f, sigma %.1f, %d stars', side.name, corner, sky.mode, sky.fwhm,
-                      len(found))
-            side.n_filled += bool(found)
+        cell = Cell(sides, mask, region, corner, shape, config, threshold, work)
+        if stars is not None:
+            for x, y in cell.inside(stars):
+                cell.take(x, y)
+        if stars is None or config.auto_search:
+            cell.search()
+        for side, stamp in zip(sides, cell.stamps, strict=True):
+            log.debug('%s stamp at %s: sky %.1f, sigma %.1f, %d stars', side.name, corner, stamp.statistics.mode,
+                      stamp.statistics.fwhm, len(stamp.substamps))
+            side.n_filled += bool(stamp.substamps)
     for side in sides:
         log.info('%d of %d %s stamps hold a star', side.n_filled, grid.nx * grid.ny, side.name)
+
+
+class Cell:
+    """One cell of the grid while it is filled, with the open slot of each side."""
+
+    def __init__(self, sides, mask, region, corner, shape, config, threshold, work):
+        self.sides, self.mask, self.region, self.config = sides, mask, region, config
+        self.corner, self.shape, self.threshold, self.work = corner, shape, threshold, work
+        self.stamps = [side.slots[side.n_filled] for side in sides]
+        for stamp in self.stamps:
+            stamp.reset()
+
+    def measure(self):
+        """Sky of the stamps that are still empty."""
+        for side, stamp in zip(self.sides, self.stamps, strict=True):
+            if not stamp.substamps:
+                stamp.statistics.measure(side.data, self.mask, self.corner, self.shape,
+                                         self.config.single('stat_sig'), STAMP_PASSES, work=self.work)
+
+    def search(self):
+        """Fill the stamps with the best peaks of their image (spec 3.4)."""
+        self.measure()
+        for side, stamp in zip(self.sides, self.stamps, strict=True):
+            missing = self.config.nss - len(stamp.substamps)
+            if missing > 0:
+                found = search_cell(side.data, self.mask, self.corner, self.shape, **self._criteria(side, stamp),
+                                    wanted=self.config.nss)
+                for x, y, score in found[:missing]:
+                    self._append(side, stamp, x, y, score)
+
+    def inside(self, stars):
+        """Stars well inside the cell (spec 3.7)."""
+        (x0, y0), (ny, nx) = self.corner, self.shape
+        x0, y0 = x0 + self.region.origin[0], y0 + self.region.origin[1]
+        margin = self.config.rkernel + 1
+        x, y = stars.T
+        return stars[(x > x0 + margin) & (x < x0 + nx - 1 - margin) & (y > y0 + margin) & (y < y0 + ny - 1 - margin)]
+
+    def take(self, x, y):
+        """Take a star from a list, if its box passes (spec 3.7)."""
+        self.measure()
+        x, y = int(x - np.float32(self.region.origin[0])), int(y - np.float32(self.region.origin[1]))
+        for side, stamp in zip(self.sides, self.stamps, strict=True):
+            if len(stamp.substamps) >= self.config.nss:
+                continue
+            score = score_star(side.data, self.mask, self.corner, self.shape, **self._criteria(side, stamp),
+                               position=(x, y))
+            if score != 0:
+                self._append(side, stamp, x, y, score)
+                mark_star(self.mask, x, y, self.config.rss, side.bits[1], transposed=self.config.parity)
+
+    def _criteria(self, side, stamp):
+        return {'sky': stamp.statistics.mode, 'sigma': stamp.statistics.fwhm, 'high': side.high,
+                'threshold': self.threshold, 'half_width': self.config.rss, 'bits': side.bits}
+
+    def _append(self, side, stamp, x, y, score):
+        x0, y0 = self.region.origin
+        stamp.substamps.append(Substamp(len(stamp.substamps), side.n_filled, x + x0, y + y0, score))

@@ -126,7 +126,7 @@ def regions_of(shape, config):
                       for column in columns]
     for x0, x1, y0, y1 in rectangles:
         if x1 < x0 or y1 < y0:
-            raise InputError(f'the region {x0}:{x1},{y0}:{y1} has no pixel in the image of {shape[1]} x {shape[0]} pixels')
+            raise InputError(f'the region {x0}:{x1},{y0}:{y1} has no pixel in the image of {shape[1]} x {shape[0]}')
     margin = stamp_grid(shape, config).width // 2 if len(rectangles) > 1 else config.rkernel
     return [Region(index, *rectangle, _buffer(rectangle, margin, good)) for index, rectangle in enumerate(rectangles)]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .._core.search import find_peaks
+from .._core.search import find_peaks, score_at
 
-__all__ = ['rank', 'search_cell']
+__all__ = ['mark_star', 'rank', 'score_star', 'search_cell']
 
 
 def rank(scores):
@@ -75,3 +75,37 @@ def search_cell(data, mask, corner, shape, sky, sigma, *, high, threshold, half_
     found = find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs, ys, scores)
     best = rank(scores[:found].tolist())[::-1][:wanted]
     return [(x0 + int(xs[i]), y0 + int(ys[i]), float(scores[i])) for i in best]
+
+
+def score_star(data, mask, corner, shape, sky, sigma, *, high, threshold, half_width, bits, position):
+    """Score of a substamp at ``position`` (x, y), in pixels of the region; 0 if it cannot be used (spec 3.5).
+
+    Other parameters as in `search_cell`.
+    """
+    (x0, y0), (ny, nx) = corner, shape
+    return score_at(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, position[0] - x0,
+                    position[1] - y0)
+
+
+def mark_star(mask, x, y, half_width, bit, *, transposed=False):
+    """Mark the box around a star from a list as used.
+
+    Parameters
+    ----------
+    mask : int32 array (ny, nx)
+        Working mask of the region.
+    x, y : int
+        Centre of the box.
+    half_width : int
+        Of the box, in pixels.
+    bit : int
+        The flag to set.
+    transposed : bool, optional
+        Exchange rows and columns, as C does by mistake (P9). Default False.
+    """
+    if not transposed:
+        mask[max(y - half_width, 0):y + half_width + 1, max(x - half_width, 0):x + half_width + 1] |= bit
+        return
+    xs, ys = (np.arange(-half_width, half_width + 1) + centre for centre in (x, y))
+    index = (ys[:, np.newaxis] + mask.shape[1] * xs).ravel()
+    mask.reshape(-1)[index[(index >= 0) & (index < mask.size)]] |= bit

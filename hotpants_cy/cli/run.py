@@ -1,0 +1,151 @@
+"""One run of the command line: files in, the engine, files out."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..exceptions import InputError
+from ..inputs.files import check_writable, read_plane, write_whole
+from ..kernel.table import read_table
+from ..pipeline import Hotpants
+from .inputs import read_pair
+from .lists import read_regions, read_stars, regions_of_headers
+from .options import config_of, program_version
+from .outputs import RegionReport, c_files, star_files, written_range
+
+__all__ = ['run']
+
+log = logging.getLogger(__name__)
+
+
+def run(args, command):
+    """Read the images, subtract them, write what was asked for.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        From `~hotpants_cy.cli.options.parse`.
+    command : str
+        The command line, for the header.
+
+    Raises
+    ------
+    HotpantsError
+        Anything that went wrong; nothing was written then.
+    """
+    log.info('hotpants_cy %s: %s - %s = %s', program_version(), args.inim, args.tmplim, args.outim)
+    outputs = [path for path in (args.outim, args.oni, args.ond, args.oci, args.omi, args.oki, args.savexy) if path]
+    check_writable(outputs, overwrite=not args.nc)
+    config = config_of(args)
+    pair = read_pair(args, config.parity)
+    config, table = completed(config, args, pair)
+    stars = read_stars(args.cmp or args.ssf, skip_first=bool(args.cmp)) if args.cmp or args.ssf else None
+    hot = Hotpants(pair.template, pair.science, config=config, n_threads=args.threads, star_catalog=stars)
+    if config.parity and (args.oci or args.cim):
+        hot.convolved_is_written(*written_range(args))
+    if table is not None:
+        hot.adopt_kernels(table)
+    hot.convolve_and_difference()
+    files = c_files(args, config, command, pair.header, planes_of(hot, args, pair.shape), reports_of(hot))
+    if args.savexy:
+        files |= {path: _Text(text) for path, text in stars_of(hot, args.savexy).items()}
+    write_whole(files, overwrite=not args.nc)
+    for path in files:
+        log.info('wrote %s', path)
+
+
+def completed(config, args, pair):
+    """Configuration with what stands in files and headers, and the kernel table to use, if any."""
+    table = None
+    if args.pca:
+        config = config.replace(basis_images=basis_images(args.pca[1:]))
+    if args.rf:
+        config = config.replace(region_list=read_regions(args.rf))
+    if args.rkw:
+        headers = pair.template_header, pair.header
+        config = config.replace(region_list=regions_of_headers(*args.rkw, headers, pair.science.shape))
+    if args.ki:
+        table = read_table(args.ki)
+        if any(region.solution is None for region in table.regions):
+            raise InputError(f'{args.ki} has a region without a solution')
+        if config.rkernel == 10 and table.width != config.kernel_width:
+            log.warning('warning: taking the kernel width from %s: %d pixels', args.ki, table.width)
+            config = config.replace(rkernel=table.width // 2, rss=max(config.rss, table.width // 2))
+        config = config.replace(ko=table.ko, bgo=table.bgo, deg_fixe=table.degrees, sigma_gauss=table.sigmas,
+                                normalize=table.normalize, region_list=[region.section for region in table.regions])
+    return config, table
+
+
+def basis_images(paths):
+    """Basis images of ``-pca``, square and all of one odd size."""
+    images = [read_plane(path)[0] for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape or image.shape[0] != image.shape[1] or image.shape[0] % 2 == 0:
+            raise InputError(f'{path} has {image.shape[1]} x {image.shape[0]} pixels: basis images must be square, odd, '
+                             f'and all as large as the first, {images[0].shape[1]} x {images[0].shape[0]}')
+    return images
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text file, to be written whole beside the FITS files."""
+
+    text: str
+
+    def writeto(self, path, **_options):
+        Path(path).write_text(self.text, encoding='ascii')
+
+
+def planes_of(hot, args, shape):
+    """Planes to write, padded with zeros to the larger of the two images where their sizes differ (spec 2.1)."""
+    difference, convolved, noise, flags = hot.convolve_and_difference()
+    planes = {'diff': difference, 'convolved': convolved, 'noise': noise, 'mask': flags}
+    if args.ond or args.ndm:
+        planes['sigma'] = sigma_image(difference, noise, hot)
+    if shape != difference.shape:
+        (ny, nx), outside = difference.shape, {'mask': 0x8000}
+        for name, plane in planes.items():
+            planes[name] = np.full(shape, outside.get(name, 0), plane.dtype)
+            planes[name][:ny, :nx] = plane
+    return planes
+
+
+def sigma_image(difference, noise, hot):
+    """Difference over its noise, and the fill value where there is no difference (spec 8.5)."""
+    fill = np.float32(hot.config.fillval)
+    out = np.full_like(difference, fill)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        np.divide(difference, noise, out=out, where=difference != fill)
+    return out
+
+
+def reports_of(hot):
+    """What headers and kernel table say about each region."""
+    reports = []
+    for run in hot.regions:
+        r = run.region
+        section = r.x0 + 1, r.x1 + 1, r.y0 + 1, r.y1 + 1
+        if run.error is not None:
+            reports.append(RegionReport(r.index, section, 'NONE', {}, np.zeros(0), str(run.error)))
+            continue
+        model = run.fit.model
+        # C keeps an unused first element, and room for a spatially varying first basis function (spec 6.1)
+        padding = np.zeros((model.ko + 1) * (model.ko + 2) // 2 - 1)
+        reports.append(RegionReport(r.index, section, 'TEMPLATE' if run.direction == 't' else 'IMAGE', run.statistics,
+                                    np.concatenate([[0.0], model.solution, padding])))
+    return reports
+
+
+def stars_of(hot, path):
+    """Texts of the region files of all regions, one after the other."""
+    texts = {}
+    for run in hot.live_regions:
+        stamps = run.sides[run.direction].stamps if run.direction in run.sides else []
+        lists = [([(s.x, s.y) for s in stamp.substamps], stamp.current) for stamp in stamps]
+        # C counts one too many when it convolves the science image (spec 8.9)
+        offset = 2 if hot.config.parity and run.direction == 'i' else 1
+        for name, text in star_files(path, lists, hot.config.substamp_width, offset).items():
+            texts[name] = texts.get(name, '') + text
+    return texts

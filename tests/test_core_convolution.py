@@ -1,0 +1,154 @@
+"""Block-wise convolution agrees with a slow one, pixel by pixel, written from the spec (7)."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from hotpants_cy._core import convolution
+
+NO_PLANE, NO_FLAGS = np.empty((0, 0), 'f4'), np.empty((0, 0), 'i4')
+
+
+# -- the twin ---------------------------------------------------------------------------------
+
+def block_kernels(solution, x_terms, y_terms, basis, width):
+    """Kernels of all blocks, [row, column, v, u] (6.4)."""
+    first, rest = solution[0], solution[1:1 + (len(basis) - 1) * x_terms.shape[1]].reshape(len(basis) - 1, -1)
+    kernels = np.empty((len(y_terms), len(x_terms), width, width))
+    for j, i in np.ndindex(kernels.shape[:2]):
+        kernels[j, i] = (first*basis[0] + (rest @ (x_terms[i] * y_terms[j])) @ basis[1:]).reshape(width, width)
+    return kernels
+
+
+def convolve(image, variance, flags, kernels, step, plain, good_fraction):
+    """Convolved image, variance and flags, NaN and 0 in the frame, and what the sums would be without signs."""
+    (ny, nx), r = image.shape, kernels.shape[-1] // 2
+    out, variance_out, sizes = np.full((3, ny, nx), np.nan)
+    flags_out = np.zeros((ny, nx), int)
+    for y in range(r, ny - r):
+        for x in range(r, nx - r):
+            k = kernels[(y - r) // step, (x - r) // step][::-1, ::-1]
+            footprint = np.s_[y - r:y + r + 1, x - r:x + r + 1]
+            out[y, x] = (image[footprint] * k).sum()
+            variance_out[y, x] = (variance[footprint] * (k if plain else k*k)).sum()
+            sizes[y, x] = np.abs(image[footprint] * k).sum()
+            flags_out[y, x] = verdict(flags[y, x], flags[footprint], np.abs(k), good_fraction)
+    return out, variance_out, flags_out, sizes
+
+
+def verdict(own, seen, sizes, good_fraction):
+    own |= 0x8000 if own & 0x80 else 0
+    if not seen.any():
+        return own
+    good = sizes[(seen & 0x80) == 0].sum() / sizes.sum()
+    return own | (0x8010 if good < good_fraction else 0x40)
+
+
+# -- what is given to both ------------------------------------------------------------------------
+
+def problem(seed, shape, width, step, n_basis=3, n_terms=3, flagged=0.003):
+    rng = np.random.default_rng(seed)
+    image, variance = rng.normal(100, 30, shape).astype('f4'), rng.uniform(50, 150, shape).astype('f4')
+    bits = rng.choice([0x81, 0x82, 0x20, 0x80, 0x8000], shape)
+    flags = np.where(rng.random(shape) < flagged, bits, 0).astype('i4')
+    n_y, n_x = (-(-length // step) for length in shape)
+    x_terms, y_terms = rng.uniform(-1, 1, (n_x, n_terms)), rng.uniform(-1, 1, (n_y, n_terms))
+    u = np.arange(width) - width // 2
+    basis = rng.normal(0, 0.1, (n_basis, width*width)) * np.exp(-(u*u + u[:, np.newaxis]**2) / 8.0).ravel()
+    solution = rng.normal(0, 1, 1 + (n_basis - 1)*n_terms + 3)          # 3 for a background, not used here
+    return image, variance, flags, solution, x_terms, y_terms, basis
+
+
+def run(problem, width, step, plain=False, good_fraction=0.9, n_threads=1, planes='vf'):
+    image, variance, flags, *kernel = problem
+    out, variance_out, flags_out = np.full_like(image, -7), np.full_like(variance, -7), np.full_like(flags, 0x1000)
+    if 'v' not in planes:
+        variance = variance_out = NO_PLANE
+    if 'f' not in planes:
+        flags = flags_out = NO_FLAGS
+    work = np.full((n_threads, convolution.work_size(width, step)), np.nan)
+    convolution.convolve_blocks(image, variance, flags, *kernel, width, step, plain, good_fraction, out, variance_out,
+                                flags_out, work)
+    return out, variance_out, flags_out
+
+
+LAYOUTS = [((41, 52), 7, 7), ((40, 37), 5, 3), ((33, 50), 9, 1), ((30, 31), 3, 20), ((25, 26), 5, 100),
+           ((9, 11), 9, 9), ((31, 28), 1, 4)]
+
+
+@pytest.mark.parametrize(('shape', 'width', 'step'), LAYOUTS, ids=str)
+@pytest.mark.parametrize('plain', [False, True])
+def test_planes_are_those_of_the_twin(shape, width, step, plain):
+    given, r = problem(width + step, shape, width, step), width // 2
+    image, variance, flags, *kernel = given
+    kernels = block_kernels(*kernel, width)
+    expected, expected_variance, expected_flags, sizes = convolve(image, variance, flags, kernels, step, plain, 0.9)
+    out, variance_out, flags_out = run(given, width, step, plain)
+    inside = np.s_[r:shape[0] - r, r:shape[1] - r]
+    # nothing after the fit is amplified: single precision of the terms will do
+    assert (np.abs(out - expected)[inside] <= 2e-7 * sizes[inside]).all()
+    largest = np.abs(kernels).sum(axis=(2, 3)).max()**(1 if plain else 2) * 150
+    assert (np.abs(variance_out - expected_variance)[inside] <= 2e-7 * largest).all()
+    assert_array_equal(flags_out, expected_flags | 0x1000)
+    for plane in (out, variance_out):
+        plane[inside] = -7
+        assert (plane == -7).all()                            # the frame is left alone
+
+
+@pytest.mark.parametrize(('shape', 'width', 'step'), LAYOUTS, ids=str)
+@pytest.mark.parametrize('n_threads', [2, 4])
+def test_threads_change_no_bit(shape, width, step, n_threads):
+    given = problem(1, shape, width, step)
+    for one, many in zip(run(given, width, step), run(given, width, step, n_threads=n_threads), strict=True):
+        assert one.tobytes() == many.tobytes()
+
+
+@pytest.mark.parametrize('planes', ['', 'v', 'f'])
+def test_planes_left_out_change_nothing_in_the_others(planes):
+    given = problem(2, (30, 43), 5, 6)
+    everything, some = run(given, 5, 6), run(given, 5, 6, planes=planes)
+    assert_array_equal(some[0], everything[0])
+    for letter, part, whole in zip('vf', some[1:], everything[1:], strict=True):
+        assert_array_equal(part, whole if letter in planes else np.empty((0, 0)))
+
+
+@pytest.mark.parametrize('shape', [(6, 30), (30, 6), (6, 6)])
+def test_an_image_without_room_for_the_kernel_is_all_frame(shape):
+    out, variance_out, flags_out = run(problem(3, shape, 7, 7), 7, 7)
+    assert (out == -7).all()
+    assert (variance_out == -7).all()
+    assert (flags_out == 0x1000).all()
+
+
+def test_a_star_comes_out_as_the_kernel_not_as_its_mirror_image():
+    kernel = np.arange(1.0, 26.0).reshape(5, 5)
+    image = np.zeros((21, 21), 'f4')
+    image[10, 12] = 2
+    none = np.ones((21, 1))
+    out, _, _ = run((image, NO_PLANE, NO_FLAGS, np.ones(1), none, none, kernel.reshape(1, 25)), 5, 1, planes='')
+    assert_array_equal(out[8:13, 10:15], 2 * kernel)
+
+
+def test_what_is_not_a_number_fills_its_footprint_alone():
+    given = problem(4, (30, 31), 5, 5)
+    clean, _, _ = run(given, 5, 5)
+    given[0][14, 17] = np.nan
+    out, _, _ = run(given, 5, 5)
+    footprint = np.zeros((30, 31), bool)
+    footprint[12:17, 15:20] = True
+    assert_array_equal(np.isnan(out), footprint)
+    assert_array_equal(out[~footprint], clean[~footprint])
+
+
+@pytest.mark.parametrize(('bit', 'good_fraction', 'there', 'beside'), [
+    (0x80, 0.99, 0x8000 | 0x80 | 0x10, 0x8010), (0x80, 0.9, 0x8000 | 0x80 | 0x40, 0x40), (0x20, 0.99, 0x60, 0x40),
+    (0x80, 0.96, 0x8000 | 0x80 | 0x40, 0x40)])
+def test_one_flag_under_a_flat_kernel(bit, good_fraction, there, beside):
+    flags, none = np.zeros((21, 21), 'i4'), np.ones((21, 1))
+    flags[10, 10] = bit
+    given = np.ones((21, 21), 'f4'), NO_PLANE, flags, np.ones(1), none, none, np.full((1, 25), 0.25)
+    _, _, out = run(given, 5, 1, good_fraction=good_fraction, planes='f')      # a flag takes 1/25 of the weight
+    expected = np.full((21, 21), 0x1000)
+    expected[8:13, 8:13] |= beside
+    expected[10, 10] = there | 0x1000
+    assert_array_equal(out, expected)

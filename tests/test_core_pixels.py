@@ -1,0 +1,97 @@
+"""Loops over all pixels agree to the bit with NumPy (spec 2.7, 6.4, 8.2, 8.4), for any number of threads."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from hotpants_cy._core import pixels
+
+SHAPES = [(37, 52), (1, 9), (8, 1), (64, 64)]
+pytestmark = pytest.mark.parametrize('n_threads', [1, 2, 5])
+
+
+def plane(seed, shape, scale=1000):
+    return np.random.default_rng(seed).normal(0, scale, shape).astype('f4')
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_model_variance_is_rounded_once(shape, n_threads):
+    data, out = plane(1, shape), np.empty(shape, 'f4')
+    inverse_gain, read_variance = float(np.float32(1 / 1.7)), float(np.float32(13.37))
+    pixels.model_variance(data, inverse_gain, read_variance, out, n_threads)
+    assert_array_equal(out, (np.abs(data.astype(float)) * inverse_gain + read_variance).astype('f4'))
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('fill', [1e-30, 50.0, np.nan])
+@pytest.mark.parametrize(('low', 'high'), [(0.0, 100.0), (-np.inf, np.inf), (60.0, 40.0)])
+def test_thresholds_include_their_limits(shape, fill, low, high, n_threads):
+    rng = np.random.default_rng(2)
+    data = rng.choice([-1, 0, 1e-30, 1, 50, 99.99999, 100, 1e9, np.nan, np.inf, -np.inf], shape).astype('f4')
+    flags = rng.choice([0, 0x20, 0x40], shape).astype('i4')
+    fill, low, high = (np.float32(v) for v in (fill, low, high))
+    expected = flags | 0x81 * (data == fill) | 0x82 * (data >= high) | 0x84 * (data <= low)
+    pixels.flag_thresholds(data, fill, low, high, flags, n_threads)
+    assert_array_equal(flags, expected)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('order', [0, 1, 3])
+@pytest.mark.parametrize(('frame', 'origin'), [(0, (0, 0)), (3, (0, 0)), (1, (-20, 500))])
+def test_polynomial_is_added_inside_the_frame(shape, order, frame, origin, n_threads):
+    rng = np.random.default_rng(3)
+    exponents = [(p, q) for p in range(order + 1) for q in range(order + 1 - p)]
+    coefficients, out = rng.normal(0, 50, len(exponents)), plane(4, shape)
+    half_nx, half_ny = 26.5, 18.0
+    y, x = np.mgrid[:shape[0], :shape[1]].astype(float)
+    x, y = (x + origin[0] - half_nx) / half_nx, (y + origin[1] - half_ny) / half_ny
+
+    def power(base, n):
+        return np.ones_like(base) if n == 0 else power(base, n - 1) * base
+
+    total = np.zeros(shape)
+    for c, (p, q) in zip(coefficients, exponents, strict=True):
+        total = total + c * power(x, p) * power(y, q)
+    inside, expected = np.s_[frame:shape[0] - frame, frame:shape[1] - frame], out.copy()
+    expected[inside] = (out.astype(float) + total)[inside]
+    pixels.add_polynomial(coefficients, order, half_nx, half_ny, *origin, frame, out, n_threads)
+    assert_array_equal(out, expected)
+
+
+def twin_difference(convolved, target, convolved_variance, target_variance, scale, negate, frame, fill):
+    noise = np.sqrt((target_variance + convolved_variance).astype(float)).astype('f4')
+    difference = np.full_like(target, fill)
+    inside = np.s_[frame:target.shape[0] - frame, frame:target.shape[1] - frame]
+    difference[inside] = (convolved - target)[inside]
+    if scale != 1:
+        difference[inside] = (difference[inside].astype(float) * scale).astype('f4')
+        noise[inside] = (noise[inside].astype(float) * scale).astype('f4')
+    if negate:
+        difference[inside] = -difference[inside]
+    return difference, noise
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize(('scale', 'negate'), [(1.0, True), (1.0, False), (1/0.7996734455133588, True), (1.3, False)])
+@pytest.mark.parametrize('frame', [0, 4])
+def test_difference_and_noise_are_those_of_the_twin(shape, scale, negate, frame, n_threads):
+    given = plane(5, shape), plane(6, shape), np.abs(plane(7, shape)), np.abs(plane(8, shape))
+    out, noise = np.empty(shape, 'f4'), np.empty(shape, 'f4')
+    pixels.difference(*given, scale, negate, frame, np.float32(1e-30), out, noise, n_threads)
+    expected = twin_difference(*given, scale, negate, frame, np.float32(1e-30))
+    assert_array_equal(out, expected[0])
+    assert_array_equal(noise, expected[1])
+
+
+def test_difference_may_overwrite_what_it_is_made_of(n_threads):
+    convolved, target, variance, other = (np.abs(plane(k, (33, 41))) for k in range(4))
+    expected = twin_difference(convolved, target, variance, other, 1.25, True, 5, np.float32(np.nan))
+    pixels.difference(convolved, target, variance, other, 1.25, True, 5, np.nan, convolved, variance, n_threads)
+    assert_array_equal(convolved, expected[0])
+    assert_array_equal(variance, expected[1])
+
+
+def test_noise_of_a_negative_variance_is_not_a_number(n_threads):
+    zero, out, noise = np.zeros((3, 3), 'f4'), np.empty((3, 3), 'f4'), np.empty((3, 3), 'f4')
+    pixels.difference(zero, zero, np.full((3, 3), -1, 'f4'), zero, 1.0, False, 1, 0.0, out, noise, n_threads)
+    assert np.isnan(noise).all()
