@@ -71,8 +71,8 @@ class Hotpants:
         self.n_threads = resolve_threads(n_threads)
         stars = None if star_catalog is None else star_positions(star_catalog)
         keep = self.config.parity
-        self.science = as_frame(image_data, name='science', keep_masked_values=keep)
-        template = as_frame(template_data, name='template', keep_masked_values=keep)
+        self.science = as_frame(image_data, name='science', keep_masked_values=keep, mask=i_mask, sigma=i_error)
+        template = as_frame(template_data, name='template', keep_masked_values=keep, mask=t_mask, sigma=t_error)
         self.template = check_pair(self.science, template)
         self.output_header = output_header if output_header is not None else self.science.meta
         self._check_size()

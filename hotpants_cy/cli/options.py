@@ -206,6 +206,10 @@ def _check(args):
         raise ValueError(f'-rkw {args.rkw[0]} {args.rkw[1]} is impossible: there must be a region at least')
     if args.obs == 0 or args.nbs == 0:
         raise ValueError('-obs and -nbs must not be 0')
+    if args.pca and (args.hki or args.oki):
+        raise ValueError('-hki and -oki cannot go with -pca: the table has no room for basis images')
+    if args.pca and args.ki:
+        raise ValueError('-ki cannot go with -pca')
     _check_names(args)
 
 

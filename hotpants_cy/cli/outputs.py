@@ -10,8 +10,9 @@ import numpy as np
 from astropy.io import fits
 
 from .options import program_version
+from .storage import stored_plane
 
-__all__ = ['RegionReport', 'c_files', 'star_files', 'written_range']
+__all__ = ['RegionReport', 'c_files', 'star_files']
 
 KERNEL_TABLE = 'Convolution Kernel Information'
 
@@ -112,8 +113,8 @@ def c_files(args, config, command, header, planes, reports):
         `~astropy.io.fits.HDUList` by path.
     """
     model = _model_cards(config)
-    stored = {plane: _stored(args, config, plane, planes) for plane in ('convolved', 'diff', 'noise', 'sigma')
-              if plane in planes}
+    stored = {plane: stored_plane(args, config, plane, planes)
+              for plane in ('convolved', 'diff', 'noise', 'sigma') if plane in planes}
     layers = []
     for plane, _, layer, title in IMAGES:
         if getattr(args, layer):
@@ -140,38 +141,6 @@ def c_files(args, config, command, header, planes, reports):
     return files
 
 
-# -- pixels (spec 8.6) ------------------------------------------------------------------------
-
-def written_range(args):
-    """Smallest and largest value that a convolved image may have in its file."""
-    return _range(args.obs, args.obz) if args.sht else (-math.inf, math.inf)
-
-
-def _range(scale, zero):
-    scale, zero = np.float32(scale), np.float32(zero)
-    return float(np.float32(-32768 * scale + zero)), float(np.float32(32767 * scale + zero))
-
-
-def _stored(args, config, plane, planes):
-    """A plane as it stands in the file, and the cards that say how; pixels that do not fit are flagged."""
-    short = args.nsht if plane == 'noise' else args.sht
-    scale, zero = {'noise': (args.nbs, args.nbz), 'sigma': (1.0, 0.0)}.get(plane, (args.obs, args.obz))
-    said = plane == 'diff' or not config.parity or (plane == 'noise' and short)
-    if (not short and plane in ('convolved', 'sigma')) or (not said and not config.parity):
-        scale, zero = 1.0, 0.0
-    cards = [('BZERO', zero), ('BSCALE', scale)] if said and (scale, zero) != (1, 0) else []
-    if not short:
-        return (planes[plane] if (scale, zero) == (1, 0) else ((planes[plane] - zero) / scale).astype(np.float32)), cards
-    low, high = _range(scale, zero)
-    values = np.nan_to_num(planes[plane].astype(float), nan=0, posinf=math.inf, neginf=-math.inf)
-    planes['mask'][(values < low) | (values > high)] |= 0x8000
-    values = np.clip(values, low, high)
-    if (scale, zero) != (1, 0):
-        values = (values - zero) / scale
-        values = np.copysign(np.floor(np.abs(values) + 0.5), values)
-    return np.clip(np.trunc(values), -32768, 32767).astype(np.int16), cards
-
-
 # -- HDUs -------------------------------------------------------------------------------------
 
 def _primary(data, header, cards):
@@ -193,8 +162,8 @@ def _is_standard_comment(card):
 
 def _kernel_table(args, model, reports):
     length = max(len(report.solution) for report in reports)
-    columns = [fits.Column(f'Region{report.index}', 'D', array=np.resize(np.append(report.solution, np.zeros(length)), length))
-               for report in reports]
+    columns = [fits.Column(f'Region{r.index}', 'D', array=np.pad(r.solution, (0, length - len(r.solution))))
+               for r in reports]
     hdu = fits.BinTableHDU.from_columns(columns, name=KERNEL_TABLE)
     # astropy puts the name in capitals
     hdu.header['EXTNAME'] = KERNEL_TABLE

@@ -13,7 +13,8 @@ from ..pipeline import Hotpants
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
 from .options import config_of, program_version
-from .outputs import RegionReport, c_files, star_files, written_range
+from .outputs import RegionReport, c_files, star_files
+from .storage import written_range
 
 __all__ = ['run']
 
@@ -83,8 +84,8 @@ def basis_images(paths):
     images = [read_plane(path)[0] for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape != images[0].shape or image.shape[0] != image.shape[1] or image.shape[0] % 2 == 0:
-            raise InputError(f'{path} has {image.shape[1]} x {image.shape[0]} pixels: basis images must be square, odd, '
-                             f'and all as large as the first, {images[0].shape[1]} x {images[0].shape[0]}')
+            raise InputError(f'{path} has {image.shape[1]} x {image.shape[0]} pixels: basis images must be square, '
+                             f'odd, and all as large as the first, {images[0].shape[1]} x {images[0].shape[0]}')
     return images
 
 

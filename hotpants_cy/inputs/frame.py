@@ -1,26 +1,19 @@
 """Anything that holds an image -> `Frame`: the plain float32 planes that the engine works on."""
 
 import logging
-import math
 import os
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..exceptions import InputError
-from .flags import HotpantsFlags
+from .planes import as_bits, as_mask, as_plane, as_unit, as_variance, flag_plane, is_shared, replaced, scaled, union
+from .sources import planes_of_array, planes_of_file, planes_of_nddata
 
 __all__ = ['Frame', 'as_frame', 'check_pair']
 
 _log = logging.getLogger(__name__)
-
-_MASKED = int(HotpantsFlags.INPUT_MASK | HotpantsFlags.INPUT_ISBAD)
-_NOT_FINITE = int(HotpantsFlags.NAN | HotpantsFlags.INPUT_ISBAD)
-_UNCERTAINTIES = {'StdDevUncertainty': 1, 'VarianceUncertainty': 2, 'InverseVariance': -2}    # power of the data unit
-_UNIT_NAMES = {'adu': 'adu', 'count': 'ct', 'counts': 'ct', 'electron': 'electron', 'electrons': 'electron',
-               'e-': 'electron', 'dn': 'DN'}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,23 +105,23 @@ class Frame:
         """
         if sigma is not None and variance is not None:
             raise InputError(f'{name} image: give sigma or variance, not both')
-        values = _as_plane(data, f'{name} image')
-        noise = _as_variance(sigma, variance, values.shape, name)
-        planes = [(values, owned or not _shared(values, data), ~np.isfinite(values))]
+        values = as_plane(data, f'{name} image')
+        noise = as_variance(sigma, variance, values.shape, name)
+        planes = [(values, owned or not is_shared(values, data), ~np.isfinite(values))]
         if noise is not None:
-            mine = owned or sigma is not None or not _shared(noise, variance)
+            mine = owned or sigma is not None or not is_shared(noise, variance)
             planes.append((noise, mine, ~(np.isfinite(noise) & (noise >= 0))))
-        mask = _as_mask(mask, values.shape, name)
-        flags = _flag([bad for *_, bad in planes], mask, _as_bits(bits, values.shape, name))
+        mask = as_mask(mask, values.shape, name)
+        flags = flag_plane([bad for *_, bad in planes], mask, as_bits(bits, values.shape, name))
         if flags is not None and flags.all():
             raise InputError(f'{name} image: everything is masked, no pixel of {flags.size} can be used')
         usable = None if flags is None else flags == 0
-        hidden = None if keep_masked_values else _any([bad for *_, bad in planes] + [mask])
-        values, *noise = [_replaced(*plane, hidden, usable) for plane in planes]
-        return cls(values, noise[0] if noise else None, flags, _as_unit(unit), wcs, meta, uncertainty_type, name)
+        hidden = None if keep_masked_values else union([bad for *_, bad in planes] + [mask])
+        values, *noise = [replaced(*plane, hidden, usable) for plane in planes]
+        return cls(values, noise[0] if noise else None, flags, as_unit(unit), wcs, meta, uncertainty_type, name)
 
 
-def as_frame(image, *, name, keep_masked_values=False):
+def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):
     """Make a `Frame` of any image.
 
     Parameters
@@ -144,6 +137,11 @@ def as_frame(image, *, name, keep_masked_values=False):
         As in `Frame.from_planes` (default `False`). If `True`, the object's ``flags`` are used too, as the pixels
         of a HOTPANTS mask file. Otherwise they are ignored: foreign bits have no agreed meaning, the boolean
         ``mask`` has.
+    mask : array-like or path, shape (ny, nx), optional
+        What is bad in addition to the image's own mask: True, or larger than 0. If ``keep_masked_values`` is `True`,
+        integers are the pixels of a HOTPANTS mask file.
+    sigma : array-like or path, shape (ny, nx), optional
+        Standard deviation in data units, instead of the image's own uncertainty.
 
     Returns
     -------
@@ -167,14 +165,31 @@ def as_frame(image, *, name, keep_masked_values=False):
     if isinstance(image, Frame):
         return image
     if isinstance(image, (str, os.PathLike)):
-        planes = _planes_of_file(image, name)
+        planes = planes_of_file(image, name)
     elif hasattr(image, 'uncertainty') and hasattr(image, 'data'):
-        planes = _planes_of_nddata(image, name)
+        planes = planes_of_nddata(image, name)
         if keep_masked_values:
             planes['bits'] = getattr(image, 'flags', None)
     else:
-        planes = _planes_of_array(image)
+        planes = planes_of_array(image)
+    if sigma is not None:
+        from astropy.nddata import StdDevUncertainty
+        planes.pop('variance', None)
+        planes.update(sigma=_plane_of(sigma), uncertainty_type=StdDevUncertainty)
+    if mask is not None:
+        mask = np.asarray(_plane_of(mask))
+        if keep_masked_values and mask.dtype.kind != 'b':
+            planes['bits'] = mask
+        else:
+            planes['mask'] = mask > 0 if planes.get('mask') is None else (mask > 0) | (planes['mask'] != 0)
     return Frame.from_planes(**planes, keep_masked_values=keep_masked_values, name=name)
+
+
+def _plane_of(plane):
+    if isinstance(plane, (str, os.PathLike)):
+        from .files import read_plane
+        return read_plane(plane)[0]
+    return plane
 
 
 def check_pair(science, template):
@@ -216,227 +231,7 @@ def check_pair(science, template):
     except Exception as error:
         raise InputError(f'the template is in {template.unit}, which does not convert to {science.unit}, the unit of '
                          'the science image; convert one of them, or give both the same unit') from error
-    data, variance = _scaled(template.data, factor, 'template image'), template.variance
+    data, variance = scaled(template.data, factor, 'template image'), template.variance
     if variance is not None:
-        variance = _scaled(variance, factor**2, 'template variance')
+        variance = scaled(variance, factor**2, 'template variance')
     return replace(template, data=data, variance=variance, unit=science.unit)
-
-
-# -- planes, checked and converted ------------------------------------------------------------
-
-def _as_array(plane, what, shape):
-    try:
-        plane = np.asarray(plane)
-    except ValueError as error:
-        raise InputError(f'{what}: not an array of numbers: {error}') from error
-    if plane.dtype.kind not in 'biuf':
-        raise InputError(f'{what}: cannot use {plane.dtype} values, only integers and floats')
-    if shape is not None and plane.shape != shape:
-        raise InputError(f'{what} has shape {plane.shape}, but the data have {shape}')
-    return plane
-
-
-def _as_plane(plane, what, shape=None):
-    """Give the plane as float32, native, C-contiguous: itself if it is so already."""
-    plane = _as_array(plane, what, shape)
-    if plane.dtype.kind == 'b':
-        raise InputError(f'{what}: holds only True and False; give the pixel values (a mask goes into mask=)')
-    if plane.ndim != 2:
-        raise InputError(f'{what}: need a 2-D array (ny, nx), not one of shape {plane.shape}')
-    if plane.size == 0:
-        raise InputError(f'{what}: has no pixels, its shape is {plane.shape}')
-    with np.errstate(over='ignore', invalid='ignore'):    # beyond float32 is infinite, thus masked
-        converted = np.require(plane, np.float32, ['C', 'A'])
-    if plane.dtype == np.float64:
-        _check_small(converted, plane, what)
-    return converted
-
-
-def _as_variance(sigma, variance, shape, name):
-    source, what = (variance, 'variance') if sigma is None else (sigma, 'sigma')
-    if source is None:
-        return None
-    plane = _as_plane(source, f'{name} {what}', shape)
-    if sigma is not None:
-        with np.errstate(over='ignore', under='ignore'):
-            plane = plane * plane
-    _check_small(plane, source, f'{name} variance')
-    return plane
-
-
-def _check_small(plane, source, what):
-    """Fluxes of 1e-20 are common, and their squares are 0 in single precision."""
-    lost = np.count_nonzero((np.abs(plane) < np.finfo(np.float32).tiny) & (np.asarray(source) != 0))
-    if 2 * lost > plane.size:
-        raise InputError(f'{what}: too small for single precision (below 1e-38) at {lost} of {plane.size} pixels; '
-                         'multiply the image by a power of ten, or use a smaller unit')
-
-
-def _as_mask(mask, shape, name):
-    if mask is None or mask is np.ma.nomask:
-        return None
-    mask = _as_array(np.broadcast_to(mask, shape) if np.ndim(mask) == 0 else mask, f'{name} mask', shape)
-    return mask if mask.dtype.kind == 'b' else mask != 0
-
-
-def _as_bits(bits, shape, name):
-    if bits is None:
-        return None
-    bits = _as_array(bits, f'{name} mask bits', shape)
-    if bits.dtype.kind == 'f' and not (np.abs(bits) < 2**31).all():
-        raise InputError(f'{name} mask bits: must lie between -2^31 and 2^31')
-    bits = bits.astype(np.int32)    # truncates towards zero, as C does
-    return bits | np.where(bits > 0, np.int32(HotpantsFlags.INPUT_MASK), np.int32(0))
-
-
-def _as_unit(unit):
-    if unit is None:
-        return None
-    from astropy.units import Unit
-    from astropy.units.function import FunctionUnitBase
-    unit = Unit(unit)
-    if isinstance(unit, FunctionUnitBase):
-        raise InputError(f'images in {unit} cannot be subtracted; convert to a linear unit first')
-    return unit
-
-
-def _shared(plane, source):
-    return np.may_share_memory(plane, np.asarray(source))
-
-
-def _any(planes):
-    """Union of boolean planes, `None` if nothing is set."""
-    planes = [plane for plane in planes if plane is not None and plane.any()]
-    return np.logical_or.reduce(planes) if planes else None
-
-
-def _flag(bad, mask, bits):
-    flags = None if bits is None or not bits.any() else bits
-    for where, value in ((_any(bad), _NOT_FINITE), (_any([mask]), _MASKED)):
-        if where is not None:
-            flags = np.zeros(where.shape, np.int32) if flags is None else flags
-            flags[where] |= value
-    return flags
-
-
-def _replaced(plane, mine, bad, hidden, usable):
-    """Put the median of the usable pixels where the plane is bad or hidden."""
-    where = _any([bad, hidden])
-    if where is None:
-        return plane
-    plane = plane if mine else plane.copy()
-    plane[where] = _median(plane, usable)
-    return plane
-
-
-def _median(plane, usable):
-    """Median of some 1e5 of the usable pixels, spread evenly over rows and columns."""
-    step = max(1, plane.size // 100_000)
-    while math.gcd(step, plane.shape[1]) > 1:
-        step += 1
-    sample = plane.ravel()[::step][usable.ravel()[::step]]
-    return np.median(sample if sample.size > 1000 else plane[usable])
-
-
-def _scaled(plane, factor, what):
-    """Multiply in double precision, without a double precision copy."""
-    out = np.empty_like(plane)
-    with np.errstate(over='ignore', under='ignore'):
-        np.multiply(plane, factor, out=out, dtype=np.float64, casting='same_kind')
-    if not np.isfinite(out).all():
-        raise InputError(f'{what}: multiplied by {factor:g} it leaves the range of single precision')
-    _check_small(out, plane, what)
-    return out
-
-
-# -- where planes come from -------------------------------------------------------------------
-
-def _planes_of_array(image):
-    from astropy.units import Quantity
-    from astropy.utils.masked import Masked
-    mask = None
-    if isinstance(image, Masked):
-        image, mask = image.unmasked, image.mask
-    elif isinstance(image, np.ma.MaskedArray):
-        image, mask = image.data, image.mask
-    if isinstance(image, Quantity):
-        return {'data': image.value, 'mask': mask, 'unit': image.unit}
-    return {'data': image, 'mask': mask}
-
-
-def _planes_of_nddata(image, name):
-    planes = _planes_of_array(image.data)
-    planes.update(mask=image.mask if image.mask is not None else planes['mask'],
-                  unit=image.unit if image.unit is not None else planes.get('unit'), wcs=image.wcs, meta=image.meta)
-    uncertainty = image.uncertainty
-    if uncertainty is not None and uncertainty.array is not None:
-        planes.update(_noise(uncertainty.array, type(uncertainty).__name__, uncertainty.unit, planes['unit'], name))
-    return planes
-
-
-def _noise(array, kind, unit, data_unit, name):
-    """Sigma or variance of an uncertainty, in the unit of the data."""
-    from astropy import nddata
-    if kind not in _UNCERTAINTIES:
-        raise InputError(f'{name} image: nobody knows what its {kind} means; make it a '
-                         'StdDevUncertainty, VarianceUncertainty or InverseVariance')
-    array = _as_array(array, f'{name} uncertainty', None)
-    if unit is not None and data_unit is not None:
-        expected = _as_unit(data_unit)**_UNCERTAINTIES[kind]
-        try:
-            factor = _as_unit(unit).to(expected)
-        except Exception as error:
-            raise InputError(f'{name} image: its uncertainty is in {unit}, which does not convert to {expected}, '
-                             'as the unit of the data wants') from error
-        array = array if factor == 1 else array * np.float64(factor)
-    if kind == 'InverseVariance':
-        with np.errstate(divide='ignore', over='ignore', invalid='ignore'):
-            array = 1 / array    # 0 says that nothing is known: infinite variance, masked
-    planes = {'sigma' if kind == 'StdDevUncertainty' else 'variance': array}
-    return {**planes, 'uncertainty_type': getattr(nddata, kind)}
-
-
-def _planes_of_file(path, name):
-    from .files import read_image
-    data, header, found = read_image(path, companions=('MASK', 'UNCERT'))
-    unit = _unit_of(header, path)
-    planes = {'data': data, 'unit': unit, 'meta': header, 'wcs': _wcs_of(header, path), 'owned': True}
-    if 'MASK' in found:
-        mask, mask_header = found['MASK']
-        if mask_header['BITPIX'] == 8:
-            planes['mask'] = mask
-        else:
-            _log.warning('%s: its MASK is no plane of 0 and 1 as astropy writes it, and is not used', path)
-    if 'UNCERT' in found:
-        array, its_header = found['UNCERT']
-        kind = its_header.get('UTYPE', 'StdDevUncertainty')
-        planes.update(_noise(array, kind, _unit_of(its_header, path), unit, name))
-    return planes
-
-
-def _unit_of(header, path):
-    from astropy.units import Unit
-    text = str(header.get('BUNIT', '')).strip()
-    if not text:
-        return None
-    first, *rest = text.split('/')
-    known = _UNIT_NAMES.get(first.strip().lower(), first)
-    try:
-        return Unit('/'.join([known, *rest]))
-    except ValueError:
-        _log.info('%s: BUNIT %r is no unit that astropy knows; the unit is taken to be unknown', path, text)
-        return None
-
-
-def _wcs_of(header, path):
-    from astropy.wcs import WCS
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            wcs = WCS(header)
-        if not wcs.has_celestial:
-            return None
-        return wcs if wcs.naxis == 2 else wcs.celestial
-    except Exception as error:
-        _log.info('%s: no wcs, its header cannot be understood: %s', path, error)
-        return None

@@ -83,11 +83,10 @@ def read_table(path):
     """
     try:
         with fits.open(path, memmap=False) as hdus:
-            table = next((hdu for hdu in list(hdus)[::-1] if isinstance(hdu, fits.BinTableHDU) and 'NGAUSS' in hdu.header),
-                         None)
-            if table is None:
+            tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and 'NGAUSS' in hdu.header]
+            if not tables:
                 raise InputError('it holds no kernel table')
-            return _table_of(hdus[0].header, table)
+            return _table_of(hdus[0].header, tables[-1])
     except InputError as error:
         raise InputError(f'cannot take a kernel from {path}: {error}') from None
     except KeyError as error:
