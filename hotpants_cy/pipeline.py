@@ -174,8 +174,7 @@ class Hotpants:
 
     def substamps(self, direction):
         """All substamps of the template ('t') or the science image ('i'), as a list."""
-        return [substamp for region in self.live_regions if direction in region.sides
-                for stamp in region.sides[direction].stamps for substamp in stamp.substamps]
+        return [substamp for region in self.live_regions for substamp in region.substamps(direction)]
 
     @property
     def template_substamps(self):

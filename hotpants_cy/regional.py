@@ -8,14 +8,16 @@ import numpy as np
 from .exceptions import HotpantsError, NoStampsError
 from .inputs.exposure import Exposure, working_mask
 from .kernel.basis import basis_of
+from .kernel.closeup import Closeup
 from .kernel.design import Design
 from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
 from .products.difference import Products, fill_bad, subtract_region
-from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_statistics
+from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_chi2
 from .stamps.grid import Side, find_stamps
 from .stamps.regions import Region, StampGrid
+from .stamps.statistics import clipped_moments
 
 __all__ = ['RegionalSubtraction']
 
@@ -76,6 +78,7 @@ class RegionalSubtraction:
     products: Products | None = None
     statistics: dict = field(default_factory=dict)
     _mask: np.ndarray | None = None
+    _closeup: Closeup | None = None
     _designs: dict = field(default_factory=dict)
 
     @property
@@ -106,6 +109,14 @@ class RegionalSubtraction:
         find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config, self.stars)
         if not any(side.n_filled for side in self.sides.values()):
             raise NoStampsError(self._why_no_stamps())
+        self._closeup = Closeup(self.template, self.science, self.region, config)
+        for substamp in self.substamps('ti'):
+            substamp.closeup = self._closeup
+
+    def substamps(self, directions):
+        """All substamps found, of the images named by the letters of ``directions``."""
+        return [substamp for d in directions if d in self.sides for stamp in self.sides[d].stamps
+                for substamp in stamp.substamps]
 
     def _why_no_stamps(self):
         names = ' or '.join(f'the {side.name} image' if d == 'i' else 'the template' for d, side in self.sides.items())
@@ -147,6 +158,7 @@ class RegionalSubtraction:
         NoStampsError, TooFewStampsError, SingularFitError
         """
         self.fit = iterate(self.design(self.direction), self._mask)
+        self._closeup.models[self.direction] = self.fit.model
         self.statistics = {'SSSIG': self.fit.mean_merit, 'SSSCAT': self.fit.merit_scatter}
 
     def adopt(self, model, values):
@@ -185,9 +197,12 @@ class RegionalSubtraction:
         config, given = self.config, self.statistics
         n_sigma, (x0, y0) = config.single('stat_sig'), self.region.origin
         values = {}
+        for s in self.substamps(self.direction):
+            corner = s.x - x0 - config.rss, s.y - y0 - config.rss
+            s.chi2 = substamp_chi2(p.difference, p.noise, p.flags, corner, config.substamp_width)
         if 'FSIG' not in given and config.fom == 'v':
-            corners = [(s.x - x0 - config.rss, s.y - y0 - config.rss) for s in self.used_substamps()]
-            values |= substamp_statistics(p.difference, p.noise, p.flags, corners, config.substamp_width, n_sigma)
+            used = [s.chi2 for s in self.used_substamps() if s.chi2 is not None]
+            values['FSIG'], values['FSCAT'] = clipped_moments(used, n_sigma)
         values |= output_statistics(p.difference, p.noise, p.flags, n_sigma)
         if config.rescale_ok:
             values['NSCALO'] = ok_ratio(values)

@@ -175,14 +175,6 @@ OPTIONS = {
 OPTIONS['C convvar'] = f'{OPTIONS["C"]} -convvar'
 OPTIONS['E no retry'] = OPTIONS['E'].replace('-nft 0.9', '-nft 0.6')
 
-# strict: the day that several regions work, this mark has to go
-several_regions = pytest.mark.xfail(raises=SystemExit, strict=True, reason='-nrx is not supported yet')
-
-
-def names_of(table):
-    return [pytest.param(name, marks=several_regions) if name == 'D' else name for name in table]
-
-
 HEADERS = {
     'A': dict(KSUM='0.7997', SSSIG='0.6548', SSSCAT='0.0690', FSIG='1.0095', FSCAT='0.1080', X2NRM='1.0224',
               NX2NRM='53546', DMEAN='0.3175', DSIGE='25.1173', DSIG='24.1840', DMEANO='-0.1374', DSIGEO='24.7886',
@@ -222,7 +214,7 @@ PIXELS = {  # plane, x, y, value
 }
 
 
-@pytest.mark.parametrize('name', names_of(PIXELS))
+@pytest.mark.parametrize('name', PIXELS)
 def test_pixels_are_those_of_c(name):
     run = subtract(OPTIONS[name])
     for plane, x, y, value in PIXELS[name]:
@@ -240,7 +232,7 @@ HISTOGRAMS = {
 }
 
 
-@pytest.mark.parametrize('name', names_of(HISTOGRAMS))
+@pytest.mark.parametrize('name', HISTOGRAMS)
 def test_every_mask_value_is_as_frequent_as_in_c(name):
     bits, counts = np.unique(subtract(OPTIONS[name]).flags, return_counts=True)
     assert dict(zip(bits.tolist(), counts.tolist(), strict=True)) == HISTOGRAMS[name]
@@ -367,7 +359,6 @@ def test_negative_variance_is_flagged_as_in_c():
     assert set(run.flags[undefined].tolist()) == {0xc8}
 
 
-@several_regions
 def test_two_regions_are_those_of_c():
     first, second = subtract(OPTIONS['D']).regions
     assert (first.region.section, second.region.section) == ('[1:130,1:240]', '[130:260,1:240]')

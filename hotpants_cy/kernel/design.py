@@ -76,13 +76,14 @@ class Design:
 
     def local_sums(self):
         """Kernel sum of each substamp fitted alone, with a constant background; NaN if singular (spec 5.3)."""
+        solutions = [self.local_solution(k) for k in range(len(self.stamps))]
+        return np.array([np.nan if solution is None else solution[0] for solution in solutions])
+
+    def local_solution(self, slot):
+        """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
         n = len(self.basis) + 1
-        sums = []
-        for gram, rhs in zip(self.gram, self.rhs, strict=True):
-            lower = np.tril(gram[:n, :n])
-            solution = _solve(lower + np.tril(lower, -1).T, rhs[:n].copy())
-            sums.append(np.nan if solution is None else solution[0])
-        return np.array(sums)
+        lower = np.tril(self.gram[slot, :n, :n])
+        return _solve(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
 
     def _equations(self, slots):
         """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""

@@ -39,7 +39,11 @@ def direction_merit(design, mask):
         good = np.abs(sums - mean) / scatter < config.single('ks')
     for stamp, total, keep in zip(design.stamps, sums, good, strict=True):
         stamp.substamp.kernel_sum = float(total)
-        stamp.substamp.status = SubstampStatus.PASSED_FOM_CHECK if keep else SubstampStatus.REJECTED_FOM_CHECK
+        stamp.substamp.status = SubstampStatus.PASSED_FOM_CHECK
+        if not keep:
+            stamp.substamp.status = SubstampStatus.REJECTED_FOM_CHECK
+            stamp.substamp.reason = (f'its kernel sum {total:.3g} is not within {config.ks:g} x {scatter:.2g} of '
+                                     f'{mean:.3g}')
     slots = np.flatnonzero(good)
     try:
         model = design.solve(slots)

@@ -72,7 +72,7 @@ def iterate(design, mask):
                  n_live, len(stamps))
     for stamp in stamps:
         if stamp.alive:
-            stamp.substamp.status = SubstampStatus.USED_IN_FINAL_FIT
+            stamp.substamp.status, stamp.substamp.reason = SubstampStatus.USED_IN_FINAL_FIT, ''
     return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, design.background_covariance(live, mean))
 
 
@@ -86,7 +86,7 @@ def reject_meaningless(design, live, merits):
             rejected.append(k)
         else:
             stamp.chi2 = float(merit)
-    return pass_on(design, rejected)
+    return pass_on(design, rejected, 'no pixel of it can be compared')
 
 
 def reject_outliers(design, mean, scatter):
@@ -95,14 +95,14 @@ def reject_outliers(design, mean, scatter):
     # a stamp that has just been passed on is judged by its last chi2, as in C (P13)
     rejected = [k for k, stamp in enumerate(design.stamps)
                 if stamp.alive and stamp.chi2 - mean > n_sigma * scatter]
-    return pass_on(design, rejected)
+    return pass_on(design, rejected, f'its merit is more than {n_sigma:g} x {scatter:.3g} above {mean:.3g}')
 
 
-def pass_on(design, slots):
+def pass_on(design, slots, reason):
     """Go on to the next substamp of the stamps at ``slots``; those without one are out."""
     for k in slots:
         stamp = design.stamps[k]
-        stamp.substamp.status = SubstampStatus.REJECTED_ITERATIVE_FIT
+        stamp.substamp.status, stamp.substamp.reason = SubstampStatus.REJECTED_ITERATIVE_FIT, reason
         stamp.current += 1
     design.fill([k for k in slots if design.stamps[k].alive])
     return bool(slots)

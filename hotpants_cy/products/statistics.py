@@ -4,9 +4,9 @@ import numpy as np
 
 from .._core.statistics import box_chi2, mean_chi2
 from ..inputs.flags import HotpantsFlags
-from ..stamps.statistics import GOOD, OK, SectionStatistics, clipped_moments
+from ..stamps.statistics import GOOD, OK, SectionStatistics
 
-__all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_statistics']
+__all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_chi2']
 
 PLANE_PASSES = 5
 
@@ -29,11 +29,10 @@ DESCRIPTIONS = {
 }
 
 
-def substamp_statistics(difference, noise, flags, corners, width, n_sigma):
-    """Clipped mean and scatter of the chi2 of substamps (C: FSIG, FSCAT)."""
-    chi2 = [box_chi2(difference, noise, flags, x, y, width) for x, y in corners]
-    mean, scatter = clipped_moments([value for value in chi2 if value != -1], n_sigma)
-    return {'FSIG': mean, 'FSCAT': scatter}
+def substamp_chi2(difference, noise, flags, corner, width):
+    """Mean of (difference / noise)^2 over the square with first pixel ``corner`` (x, y); None if all of it is bad."""
+    chi2 = box_chi2(difference, noise, flags, *corner, width)
+    return None if chi2 == -1 else chi2
 
 
 def output_statistics(difference, noise, flags, n_sigma):

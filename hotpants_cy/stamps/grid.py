@@ -171,4 +171,5 @@ class Cell:
 
     def _append(self, side, stamp, x, y, score):
         x0, y0 = self.region.origin
-        stamp.substamps.append(Substamp(len(stamp.substamps), side.n_filled, x + x0, y + y0, score))
+        direction = 't' if side.name == 'template' else 'i'
+        stamp.substamps.append(Substamp(len(stamp.substamps), side.n_filled, x + x0, y + y0, score, direction))

@@ -3,9 +3,11 @@
 import enum
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .statistics import SectionStatistics
 
-__all__ = ['Stamp', 'Substamp', 'SubstampStatus']
+__all__ = ['Stamp', 'Substamp', 'SubstampStatus', 'substamp_table']
 
 
 class SubstampStatus(enum.Enum):
@@ -13,7 +15,7 @@ class SubstampStatus(enum.Enum):
 
     FOUND = 'found'
     PASSED_FOM_CHECK = 'passed the direction test'
-    REJECTED_FOM_CHECK = 'kernel sum far from the others in the direction test'
+    REJECTED_FOM_CHECK = 'rejected by the direction test'
     USED_IN_FINAL_FIT = 'used in the final fit'
     REJECTED_ITERATIVE_FIT = 'rejected by the final fit'
 
@@ -25,18 +27,24 @@ class Substamp:
     Attributes
     ----------
     id : int
-        Number of the substamp in its list, from 0.
+        Number of the substamp in its stamp, from 0.
     stamp_group_id : int
         Number of the stamp (grid cell) that it belongs to.
     x, y : int
         Centre in pixels of the image, 0-based.
     score : float
         Sum of its significant pixels, by which it was ranked.
+    direction : {'t', 'i'}
+        The image that it was found in, and that would be convolved: the template or the science image.
     status : SubstampStatus
+    reason : str
+        Why it was rejected.
     merit : float or None
-        Figure of merit in the last fit it took part in: residual over variance for ``fom='v'``.
+        Figure of merit in the last fit that it took part in: residual over variance for ``fom='v'``.
     kernel_sum : float or None
         Sum of the kernel fitted to it alone, in the direction test.
+    chi2 : float or None
+        Mean of (difference / noise)^2 over it, in the final difference.
     """
 
     id: int
@@ -44,9 +52,53 @@ class Substamp:
     x: int
     y: int
     score: float
+    direction: str = 't'
     status: SubstampStatus = SubstampStatus.FOUND
+    reason: str = ''
     merit: float | None = None
     kernel_sum: float | None = None
+    chi2: float | None = None
+    closeup: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def image_cutout(self):
+        """Pixels of the science image, float32 (size, size)."""
+        return self.closeup.cutout('science', self)
+
+    @property
+    def template_cutout(self):
+        """Pixels of the template, float32 (size, size)."""
+        return self.closeup.cutout('template', self)
+
+    @property
+    def noise_variance_cutout(self):
+        """Sum of the variances of both images, not convolved, float32 (size, size)."""
+        return self.closeup.noise_variance(self)
+
+    @property
+    def basis_vectors(self):
+        """The convolved image once per basis function, float64 (n, size, size)."""
+        return self.closeup.basis_vectors(self)
+
+    @property
+    def fit_results(self):
+        """Merit and chi2 by direction, as far as they are known."""
+        return {} if self.merit is None else {self.direction: {'fom': self.merit, 'chi2': self.chi2}}
+
+    @property
+    def local_kernel_solution(self):
+        """Coefficients of the kernel fitted to this substamp alone, and its background; None if singular."""
+        return self.closeup.local_solution(self)
+
+    @property
+    def convolved_model_local(self):
+        """The substamp convolved with its own kernel, with background, float32 (size, size)."""
+        return self.closeup.local_model(self)
+
+    @property
+    def convolved_model_global(self):
+        """The substamp convolved with the fitted kernel, with background, float32 (size, size); None before the fit."""
+        return self.closeup.global_model(self)
 
 
 @dataclass
@@ -83,3 +135,35 @@ class Stamp:
     def reset(self):
         """Empty the slot for another cell; its statistics stay, as in C (spec 3.8)."""
         self.substamps, self.current, self.chi2 = [], 0, 0.0
+
+
+def substamp_table(substamps, wcs=None):
+    """Table of substamps, one per row.
+
+    Parameters
+    ----------
+    substamps : list of Substamp
+    wcs : `~astropy.wcs.WCS`, optional
+        For a column of sky positions.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        Columns ``id`` (from 1), ``stamp``, ``x``, ``y`` (pixels, 0-based), ``sky`` with a WCS, ``status``, ``reason``,
+        ``merit``, ``kernel_sum``, ``chi2``, ``score``. What is not known is NaN.
+    """
+    from astropy.table import QTable
+
+    def number(name):
+        return np.array([np.nan if getattr(s, name) is None else getattr(s, name) for s in substamps], float)
+
+    table = QTable({'id': np.arange(1, len(substamps) + 1), 'stamp': [s.stamp_group_id for s in substamps],
+                    'x': [s.x for s in substamps], 'y': [s.y for s in substamps]},
+                   dtype=[int] * 4)
+    if wcs is not None and wcs.has_celestial:
+        table['sky'] = wcs.celestial.pixel_to_world(table['x'], table['y'])
+    table['status'] = np.array([s.status.name for s in substamps], str)
+    table['reason'] = np.array([s.reason for s in substamps], str)
+    for name in ('merit', 'kernel_sum', 'chi2', 'score'):
+        table[name] = number(name)
+    return table
