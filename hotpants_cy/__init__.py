@@ -6,11 +6,12 @@ from .exceptions import *  # noqa: F403
 from .exceptions import __all__ as _errors
 from .inputs.flags import HotpantsFlags
 from .kernel.model import KernelModel
+from .kernel.mosaic import KernelMosaic
 from .pipeline import Hotpants
 from .stamps.substamp import Substamp, SubstampStatus
 from .subtraction import SubtractionResult, subtract
 
 __all__ = [
-    'Hotpants', 'HotpantsConfig', 'HotpantsFlags', 'KernelModel', 'Substamp', 'SubstampStatus',
+    'Hotpants', 'HotpantsConfig', 'HotpantsFlags', 'KernelModel', 'KernelMosaic', 'Substamp', 'SubstampStatus',
     'SubtractionResult', '__version__', 'subtract', *_errors,
 ]

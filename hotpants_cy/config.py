@@ -379,6 +379,29 @@ class HotpantsConfig:
         """Full width of a substamp in pixels."""
         return 2 * self.rss + 1
 
+    # the names that pyhotpants has for them, and for the counts that follow
+    fwkernel = kernel_width
+    fwksstamp = substamp_width
+    hwkernel = property(lambda self: self.rkernel, doc='Half width of the kernel in pixels.')
+    hwksstamp = property(lambda self: self.rss, doc='Half width of a substamp in pixels.')
+
+    @property
+    def ncomp_ker(self):
+        """Number of basis functions of the kernel."""
+        if self.use_pca:
+            return len(self.basis_images)
+        return sum((degree + 1) * (degree + 2) // 2 for degree in self.deg_fixe)
+
+    @property
+    def n_bg_vectors(self):
+        """Number of background terms."""
+        return (self.bgo + 1) * (self.bgo + 2) // 2
+
+    @property
+    def n_comp_total(self):
+        """Number of unknowns of the global fit."""
+        return 1 + (self.ncomp_ker - 1) * (self.ko + 1) * (self.ko + 2) // 2 + self.n_bg_vectors
+
     @property
     def block_width(self):
         """Width in pixels of the blocks over which one kernel serves."""

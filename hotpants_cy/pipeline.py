@@ -1,16 +1,22 @@
 """The five steps of a subtraction, one by one: `Hotpants`."""
 
 import logging
+import os
+from dataclasses import replace
 
 import numpy as np
 
 from .config import HotpantsConfig
 from .exceptions import HotpantsError, InputError, SingularFitError
 from .inputs.exposure import Exposure
+from .inputs.files import write_whole
 from .inputs.flags import HotpantsFlags
 from .inputs.frame import as_frame, check_pair
 from .kernel.basis import basis_of
 from .kernel.model import KernelModel
+from .kernel.mosaic import KernelMosaic
+from .products.files import plane_file, stars_file
+from .products.header import header_cards
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
@@ -19,6 +25,9 @@ from .threads import resolve_threads
 __all__ = ['Hotpants']
 
 log = logging.getLogger(__name__)
+
+_FILES = ('output_file', 'noise_image_file', 'mask_image_file', 'convolved_image_file', 'sigma_image_file',
+          'stamp_region_file')
 
 
 class Hotpants:
@@ -67,24 +76,77 @@ class Hotpants:
 
     def __init__(self, template_data, image_data, t_mask=None, i_mask=None, t_error=None, i_error=None,
                  star_catalog=None, config=None, output_header=None, *, n_threads=None):
-        self.config = _checked_config(config)
         self.n_threads = resolve_threads(n_threads)
-        stars = None if star_catalog is None else star_positions(star_catalog)
+        self._config = _checked_config(config)
+        self.template_path, self.image_path = (image if isinstance(image, (str, os.PathLike)) else None
+                                               for image in (template_data, image_data))
+        self.star_catalog = star_catalog
         keep = self.config.parity
         self.science = as_frame(image_data, name='science', keep_masked_values=keep, mask=i_mask, sigma=i_error)
         template = as_frame(template_data, name='template', keep_masked_values=keep, mask=t_mask, sigma=t_error)
         self.template = check_pair(self.science, template)
-        self.output_header = output_header if output_header is not None else self.science.meta
+        if output_header is not None:
+            self.science = replace(self.science, meta=output_header)
+        self._start()
+
+    def _start(self):
+        """Lay out the regions; nothing is done in them yet."""
         self._check_size()
         exposures = [Exposure.of(frame, self.config) for frame in (self.template, self.science)]
+        stars = None if self.star_catalog is None else star_positions(self.star_catalog)
         grid = stamp_grid(self.science.shape, self.config)
         self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
-                                             self.config.force_convolve, stars)
+                                            self.config.force_convolve, stars)
                         for region in regions_of(self.science.shape, self.config)]
         if self.config.parity and self.config.convolved_image_file:
             self.convolved_is_written()
         self._done = 0
         self._planes = None
+
+    @property
+    def config(self):
+        """Parameters; setting others starts again from the first step."""
+        return self._config
+
+    @config.setter
+    def config(self, config):
+        self._config = _checked_config(config)
+        self._start()
+
+    @property
+    def nx(self):
+        """Width of the images in pixels."""
+        return self.science.shape[1]
+
+    @property
+    def ny(self):
+        """Height of the images in pixels."""
+        return self.science.shape[0]
+
+    @property
+    def template_data(self):
+        """Pixels of the template, float32 (ny, nx)."""
+        return self.template.data
+
+    @property
+    def image_data(self):
+        """Pixels of the science image, float32 (ny, nx)."""
+        return self.science.data
+
+    @property
+    def template_header(self):
+        """Header of the template."""
+        return self.template.meta
+
+    @property
+    def image_header(self):
+        """Header of the science image."""
+        return self.science.meta
+
+    @property
+    def output_header(self):
+        """Header that the outputs build on."""
+        return self.science.meta
 
     def _check_size(self):
         smallest = 2 * (self.config.rkernel + self.config.rss) + 1
@@ -171,6 +233,21 @@ class Hotpants:
         """
         self._run('find_stamps')
         return self.template_substamps, self.image_substamps
+
+    @property
+    def final_substamps(self):
+        """All substamps of the image that was convolved, in each region."""
+        return [substamp for region in self.live_regions for substamp in region.substamps(region.direction)]
+
+    @property
+    def kernel(self):
+        """The kernel that was fitted: a `KernelModel`, or a `KernelMosaic` of several regions."""
+        self.iterative_fit_and_clip()
+        models = [region.fit.model for region in self.live_regions]
+        if len(self.regions) == 1:
+            return models[0]
+        sections = [(r.region.x0, r.region.x1, r.region.y0, r.region.y1) for r in self.live_regions]
+        return KernelMosaic(models, sections, self.science.shape)
 
     def substamps(self, direction):
         """All substamps of the template ('t') or the science image ('i'), as a list."""
@@ -267,6 +344,94 @@ class Hotpants:
             'fit_stats': {'meansig': fit.mean_merit, 'scatter': fit.merit_scatter,
                           'nskipped': fit.n_stamps - fit.n_used},
         }
+
+    def run_pipeline(self):
+        """Run all steps, and write the files that the configuration names.
+
+        Returns
+        -------
+        dict
+            See `get_final_outputs`.
+        """
+        outputs = self.get_final_outputs()
+        if any(getattr(self.config, name) for name in _FILES):
+            self.save_outputs()
+        return outputs
+
+    def save_outputs(self):
+        """Write the files that the configuration names, replacing older ones.
+
+        The difference goes to ``output_file``, its noise to ``noise_image_file``, flags to ``mask_image_file``, the
+        convolved image to ``convolved_image_file``, difference over noise to ``sigma_image_file``, the stars to
+        ``stamp_region_file`` as ds9 boxes: used green, rejected by the fit red, by the direction test yellow.
+
+        Raises
+        ------
+        InputError
+            The configuration names no file.
+        OutputError
+            A file cannot be written; none was then.
+        """
+        difference, convolved, noise, flags = self.convolve_and_difference()
+        with np.errstate(divide='ignore', invalid='ignore'):
+            planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
+                      'convolved_image_file': convolved, 'sigma_image_file': difference / noise}
+        cards = header_cards(self.regions, self.config)
+        files = {path: plane_file(planes[name], self.science, cards)
+                 for name in planes if (path := getattr(self.config, name))}
+        if self.config.stamp_region_file:
+            files[self.config.stamp_region_file] = stars_file(self.final_substamps, self.config.substamp_width)
+        if not files:
+            raise InputError(f'there is nothing to save: name a file in the configuration ({", ".join(_FILES)})')
+        write_whole(files, overwrite=True)
+
+    def visualize_kernel(self, at_coords, size_factor=2.0):
+        """Picture of the kernel at a position, in the middle of an empty image.
+
+        Parameters
+        ----------
+        at_coords : (float, float)
+            Position (x, y) in pixels, 0-based.
+        size_factor : float, optional
+            Width of the picture in kernel widths. Default 2.
+
+        Returns
+        -------
+        float64 array (size, size)
+            Rows along y. The size is odd, so that the kernel is centred.
+        """
+        kernel = self.kernel.image(*at_coords)
+        half = max(int(size_factor * len(kernel)) // 2, 0)
+        middle, keep = len(kernel) // 2, min(half, len(kernel) // 2)
+        part = kernel[middle - keep:middle + keep + 1, middle - keep:middle + keep + 1]
+        return np.pad(part, half - keep)
+
+    def get_substamp_details(self):
+        """What became of the stars.
+
+        Returns
+        -------
+        dict
+            ``template_substamps`` and ``image_substamps``, lists of `Substamp`; and ``final_fit_locations`` with
+            ``convolution_direction`` and ``locations``, a list of ``{'id', 'x', 'y'}`` of those used.
+        """
+        _, used = self.iterative_fit_and_clip()
+        return {'template_substamps': self.template_substamps, 'image_substamps': self.image_substamps,
+                'final_fit_locations': {'convolution_direction': self.region.direction,
+                                        'locations': [{'id': s.id, 'x': s.x, 'y': s.y} for s in used]}}
+
+    @property
+    def results(self):
+        """The final outputs, with the planes that they came from.
+
+        A dict with the keys of `get_final_outputs`, and ``input_mask``, ``t_noise_sq``, ``i_noise_sq``,
+        ``final_fits``.
+        """
+        exposures, whole = (self.region.template, self.region.science), np.s_[:, :]
+        template, science = (exposure.variance(whole, self.n_threads) for exposure in exposures)
+        flags = exposures[0].flags(whole) | exposures[1].flags(whole)
+        return self.get_final_outputs() | {'input_mask': flags, 't_noise_sq': template, 'i_noise_sq': science,
+                                           'final_fits': self.iterative_fit_and_clip()[1]}
 
 
 def _checked_config(config):

@@ -9,7 +9,8 @@ from .inputs.flags import HotpantsFlags
 from .inputs.image import sibling, to_image
 from .pipeline import Hotpants
 from .products.background import background_planes
-from .products.statistics import DESCRIPTIONS
+from .products.header import header_cards
+from .stamps.substamp import substamp_table
 
 __all__ = ['SubtractionResult', 'subtract']
 
@@ -70,13 +71,14 @@ class SubtractionResult:
         The image that was convolved, with the fitted background, on the flux scale of the difference.
     background : `~astropy.nddata.CCDData`
         That background alone.
-    kernel : KernelModel
+    kernel : KernelModel or KernelMosaic
         The kernel, anywhere in the image.
     direction : {'t', 'i'}
-        Which image was convolved: the template or the science image.
+        Which image was convolved, the template or the science image; of several regions, in the first. The header of
+        the difference has it for each.
     statistics : dict
-        Numbers by the stems of C HOTPANTS' header keywords, like ``'X2NRM'``.
-    substamps : list of Substamp
+        Numbers by the stems of C HOTPANTS' header keywords, like ``'X2NRM'``; of several regions, of the first.
+    substamps : `~astropy.table.QTable`
         Every star found in the image that was convolved, and what became of it.
     config : HotpantsConfig
     """
@@ -86,42 +88,31 @@ class SubtractionResult:
     kernel: object
     direction: str
     statistics: dict
-    substamps: list
+    substamps: object
     config: object
-    _background: tuple = field(repr=False)
+    _backgrounds: list = field(repr=False)
 
     @classmethod
     def of(cls, hot):
         """Result of a `Hotpants` object, running what has not run yet."""
         difference, convolved, noise, flags = hot.convolve_and_difference()
-        run, meta = hot.region, header_cards(hot)
-        bad = (flags & HotpantsFlags.OUTPUT_ISBAD) != 0
-        convolved = np.where(bad, np.float32(np.nan), convolved)
+        meta = header_cards(hot.regions, hot.config)
+        convolved = np.where(flags & HotpantsFlags.OUTPUT_ISBAD, np.float32(np.nan), convolved)
 
         def image(data, sigma):
             return to_image(hot.science, data, sigma, flags, meta=meta)
 
-        return cls(image(difference, noise), image(convolved, np.sqrt(run.products.convolved_variance)),
-                   run.fit.model, run.direction, dict(run.statistics), hot.substamps(run.direction), hot.config,
-                   (run.fit.background_covariance, run.products.scale))
+        backgrounds = [(run.region, run.fit.model, run.fit.background_covariance, run.products.scale)
+                       for run in hot.live_regions]
+        return cls(image(difference, noise), image(convolved, np.sqrt(hot.assemble('convolved_variance'))), hot.kernel,
+                   hot.region.direction, dict(hot.region.statistics),
+                   substamp_table(hot.final_substamps, hot.science.wcs), hot.config, backgrounds)
 
     @cached_property
     def background(self):
         """The background of the convolved image that was fitted, as `~astropy.nddata.CCDData`."""
-        plane, sigma = background_planes(self.kernel, *self._background)
-        plane[self.difference.mask] = np.nan
-        return sibling(self.difference, plane, sigma)
-
-
-def header_cards(hot):
-    """Keywords that describe the subtraction, ``{keyword: (value, comment)}``, with the names of C HOTPANTS."""
-    cards = {'SOFTNAME': ('hotpants_cy', 'image subtraction, Alard & Lupton 1998'),
-             'PHOTNORM': (hot.config.normalize, 'flux scale: template, image or unconvolved'),
-             'NREGION': (len(hot.regions), 'regions with a kernel of their own')}
-    for run in hot.regions:
-        n = f'{run.region.index:02d}'
-        cards[f'REGION{n}'] = (run.region.section, 'pixels of the region')
-        cards[f'CONVOL{n}'] = ('TEMPLATE' if run.direction == 't' else 'IMAGE', 'image that was convolved')
-        cards |= {f'{stem}{n}': (run.statistics[stem], comment) for stem, comment in DESCRIPTIONS.items()
-                  if stem in run.statistics}
-    return cards
+        planes = np.full((2, *self.difference.shape), np.nan, np.float32)
+        for region, *background in self._backgrounds:
+            planes[:, *region.output] = background_planes(*background)[:, *region.inner]
+        planes[:, self.difference.mask] = np.nan
+        return sibling(self.difference, *planes)

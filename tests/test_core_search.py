@@ -206,6 +206,13 @@ def test_brighter_levels_come_first_and_the_order_of_pixels_within_one():
     assert [p[:2] for p in find(data, mask, (0, 0), (40, 40), 4, 6)] == [(20, 30), (5, 5), (30, 5)]
 
 
+def test_levels_are_fractions_in_single_precision():
+    data, mask = star_at((5, 5), peak=9_000_000)
+    data[30, 20] = 9_437_184                      # 0.9 of the range to the digit; the single 0.9 is less
+    found = find(data, mask, (0, 0), (40, 40), 4, 6, sky=0.0, sigma=1000.0, high=10_485_760.0)
+    assert [p[:2] for p in found] == [(20, 30), (5, 5)]
+
+
 def test_the_score_rounds_the_sky_to_single_precision():
     data, mask = star_at((20, 20), peak=101)
     step = 2.0**-17                               # of single precision here

@@ -74,9 +74,10 @@ def test_the_background_is_the_true_one():
 
 # -- transients -------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('normalize', ['t', 'i', 'u'])
+@pytest.mark.parametrize('normalize', ['t', 'i'])
 @pytest.mark.parametrize('direction', DIRECTIONS)
 def test_transients_come_back_within_their_errors(direction, normalize):
+    # the kernel sum is good to a few per mille, so brighter transients would measure that, not the noise
     found = []
     for seed in range(13):
         pair = make_pair((512, 512), seed=seed, n_transients=25, transient_snr=(8, 60), **DIRECTIONS[direction])

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.io import fits
 
+from ..kernel.table import KERNEL_TABLE, model_cards
 from .options import program_version
 from .storage import stored_plane
 
 __all__ = ['RegionReport', 'c_files', 'star_files']
-
-KERNEL_TABLE = 'Convolution Kernel Information'
 
 # Keywords of each region: C's stem, format and comment. C writes all of them as strings.
 REGION_KEYWORDS = (
@@ -84,7 +83,7 @@ class RegionReport:
     error: str = ''
 
 
-def c_files(args, config, command, header, planes, reports):
+def c_files(args, config, command, header, planes, reports, frame=()):
     """Make the FITS files that a command line asks for, as C HOTPANTS writes them.
 
     Numbers of a region are strings, as in C. Its mishaps (spec 8.6, 8.8, F4) are left out: no keyword stands twice,
@@ -106,13 +105,15 @@ def c_files(args, config, command, header, planes, reports):
         ``'mask'`` as int32; only those that are asked for are needed.
     reports : sequence of RegionReport
         One for each region.
+    frame : sequence of (str, object, str), optional
+        Cards to add to the kernel table.
 
     Returns
     -------
     dict
         `~astropy.io.fits.HDUList` by path.
     """
-    model = _model_cards(config)
+    model = model_cards(config.deg_fixe, config.sigma_gauss, config.kernel_width, config.ko, config.bgo)
     stored = {plane: stored_plane(args, config, plane, planes)
               for plane in ('convolved', 'diff', 'noise', 'sigma') if plane in planes}
     layers = []
@@ -121,7 +122,7 @@ def c_files(args, config, command, header, planes, reports):
             layers.append(fits.ImageHDU(stored[plane][0]))
             _append(layers[-1].header, [('OBJECT', title), *stored[plane][1],
                                         *(_noise_scale_cards(reports) if plane == 'noise' else ())])
-    tables = [_kernel_table(args, model, reports)] if args.hki else []
+    tables = [_kernel_table(args, model, frame, reports)] if args.hki else []
     cards = _difference_cards(args, config, command, reports, model)
     files = {args.outim: fits.HDUList([_primary(stored['diff'][0], header, cards), *layers, *tables])}
     for plane, file, _, title in IMAGES:
@@ -137,7 +138,7 @@ def c_files(args, config, command, header, planes, reports):
     if args.oki:
         primary = fits.PrimaryHDU()
         _append(primary.header, [*_region_cards(args, reports), ('KERINFO', True)])
-        files[args.oki] = fits.HDUList([primary, _kernel_table(args, model, reports)])
+        files[args.oki] = fits.HDUList([primary, _kernel_table(args, model, frame, reports)])
     return files
 
 
@@ -160,14 +161,14 @@ def _is_standard_comment(card):
     return card.keyword == 'COMMENT' and str(card.value).strip().startswith(_STANDARD_COMMENTS)
 
 
-def _kernel_table(args, model, reports):
+def _kernel_table(args, model, frame, reports):
     length = max(len(report.solution) for report in reports)
     columns = [fits.Column(f'Region{r.index}', 'D', array=np.pad(r.solution, (0, length - len(r.solution))))
                for r in reports]
     hdu = fits.BinTableHDU.from_columns(columns, name=KERNEL_TABLE)
     # astropy puts the name in capitals
     hdu.header['EXTNAME'] = KERNEL_TABLE
-    _append(hdu.header, [('OBJECT', KERNEL_TABLE), _photnorm(args), *model])
+    _append(hdu.header, [('OBJECT', KERNEL_TABLE), _photnorm(args), *model, *frame])
     return hdu
 
 
@@ -246,18 +247,6 @@ def _noise_cards(config, reports):
 
 def _photnorm(args):
     return 'PHOTNORM', args.n, 'Direction of photometric normalization'
-
-
-def _model_cards(config):
-    """What the coefficients of the kernel table stand for."""
-    cards = [('NGAUSS', config.ngauss, 'Number of Gaussian Basis Functions')]
-    for k, (degree, sigma) in enumerate(zip(config.deg_fixe, config.sigma_gauss, strict=True), 1):
-        # C keeps 1 / (2 sigma^2) in single precision, and prints the sigma that follows from it likewise
-        inverse = float(np.float32(1 / (2 * sigma**2)))
-        sigma = float(np.float32(1 / math.sqrt(2 * inverse)))
-        cards += [(f'DGAUSS{k}', degree, 'Polynomial Degree'), (f'SGAUSS{k}', float(f'{sigma:.8E}'), 'Gaussian Sigma')]
-    return [*cards, ('FWKERN', config.kernel_width, 'Kernel Width in Pixels'),
-            ('CKORDER', config.ko, 'Spatial Convolution Order'), ('BGORDER', config.bgo, 'Background Order')]
 
 
 # -- stars ------------------------------------------------------------------------------------

@@ -1,15 +1,14 @@
 """One run of the command line: files in, the engine, files out."""
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..exceptions import InputError
 from ..inputs.files import check_writable, read_plane, write_whole
-from ..kernel.table import read_table
+from ..kernel.table import c_column, frame_cards, read_table
 from ..pipeline import Hotpants
+from ..products.files import TextFile
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
 from .options import config_of, program_version
@@ -49,9 +48,10 @@ def run(args, command):
     if table is not None:
         hot.adopt_kernels(table)
     hot.convolve_and_difference()
-    files = c_files(args, config, command, pair.header, planes_of(hot, args, pair.shape), reports_of(hot))
+    files = c_files(args, config, command, pair.header, planes_of(hot, args, pair.shape), reports_of(hot),
+                    frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))
     if args.savexy:
-        files |= {path: _Text(text) for path, text in stars_of(hot, args.savexy).items()}
+        files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
     write_whole(files, overwrite=not args.nc)
     for path in files:
         log.info('wrote %s', path)
@@ -89,16 +89,6 @@ def basis_images(paths):
     return images
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A text file, to be written whole beside the FITS files."""
-
-    text: str
-
-    def writeto(self, path, **_options):
-        Path(path).write_text(self.text, encoding='ascii')
-
-
 def planes_of(hot, args, shape):
     """Planes to write, padded with zeros to the larger of the two images where their sizes differ (spec 2.1)."""
     difference, convolved, noise, flags = hot.convolve_and_difference()
@@ -131,11 +121,8 @@ def reports_of(hot):
         if run.error is not None:
             reports.append(RegionReport(r.index, section, 'NONE', {}, np.zeros(0), str(run.error)))
             continue
-        model = run.fit.model
-        # C keeps an unused first element, and room for a spatially varying first basis function (spec 6.1)
-        padding = np.zeros((model.ko + 1) * (model.ko + 2) // 2 - 1)
         reports.append(RegionReport(r.index, section, 'TEMPLATE' if run.direction == 't' else 'IMAGE', run.statistics,
-                                    np.concatenate([[0.0], model.solution, padding])))
+                                    c_column(run.fit.model)))
     return reports
 
 

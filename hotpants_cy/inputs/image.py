@@ -12,7 +12,7 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, Variance
 from .files import write_whole
 from .flags import HotpantsFlags
 
-__all__ = ['HotpantsImage', 'sibling', 'to_image']
+__all__ = ['HotpantsImage', 'result_header', 'sibling', 'to_image']
 
 # What describes the pixels in the file, or the file, that the science image came from; not those of the result.
 _STALE = ('BSCALE', 'BZERO', 'BLANK', 'CHECKSUM', 'DATASUM', 'ZHECKSUM', 'ZDATASUM', 'INHERIT')
@@ -144,7 +144,7 @@ def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan):
         plane[mask] = fill
         uncertainty = kind(plane, copy=False)
     unit = units.dimensionless_unscaled if frame.unit is None else frame.unit
-    header = _result_header(frame, meta or {})
+    header = result_header(frame, meta or {})
     return HotpantsImage(data, uncertainty=uncertainty, mask=mask, flags=flags, unit=unit, meta=header,
                          wcs=copy.deepcopy(frame.wcs))
 
@@ -174,7 +174,8 @@ _FROM_SIGMA = {StdDevUncertainty: np.copy, VarianceUncertainty: np.square,
                InverseVariance: lambda sigma: np.reciprocal(np.square(sigma))}
 
 
-def _result_header(frame, cards):
+def result_header(frame, cards):
+    """Header of a result: that of the science image, without what told about its file, and ``cards``."""
     header = fits.Header()
     if isinstance(frame.meta, fits.Header):
         header = frame.meta.copy(strip=True)

@@ -16,7 +16,7 @@ _NO_PLANE = np.empty((0, 0), np.float32)
 _NO_FLAGS = np.empty((0, 0), np.int32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelModel:
     """A kernel that varies over the image, and the background that goes with it.
 
@@ -62,6 +62,15 @@ class KernelModel:
     frame: RegionFrame
     direction: str
     block_width: int
+
+    def __eq__(self, other):
+        if not isinstance(other, KernelModel):
+            return NotImplemented
+        return (np.array_equal(self.solution, other.solution) and np.array_equal(self.basis.images, other.basis.images)
+                and all(getattr(self, name) == getattr(other, name)
+                        for name in ('ko', 'bgo', 'frame', 'direction', 'block_width')))
+
+    __hash__ = None
 
     @property
     def half_width(self):
@@ -165,6 +174,49 @@ class KernelModel:
             ny, nx = np.ogrid[:data.shape[0], :data.shape[1]]
             out += self.background(nx + self.frame.origin[0], ny + self.frame.origin[1]).astype(np.float32)
         return out
+
+    def write(self, path, *, overwrite=False):
+        """Write the kernel to a FITS file.
+
+        The file is a kernel table of C HOTPANTS, which the C program can use too (``-ki``), with some keywords more,
+        so that `read` gives back exactly this kernel.
+
+        Parameters
+        ----------
+        path : str or path
+        overwrite : bool, optional
+            Replace a file that exists. Default False.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be written; nothing was changed then.
+        """
+        from .table import write_kernels
+        (x0, y0), (ny, nx) = self.frame.origin, self.frame.shape
+        write_kernels(path, [self], [(x0, x0 + nx - 1, y0, y0 + ny - 1)], (y0 + ny, x0 + nx), overwrite=overwrite)
+
+    @staticmethod
+    def read(path):
+        """Read a kernel from a FITS file.
+
+        Parameters
+        ----------
+        path : str or path
+            A file from `write`, or a kernel table of C HOTPANTS (``-oki``, ``-hki``) for the whole image.
+
+        Returns
+        -------
+        KernelModel or KernelMosaic
+            A mosaic if the file has kernels of several regions.
+
+        Raises
+        ------
+        InputError
+            The file holds no whole kernel.
+        """
+        from .table import read_kernels
+        return read_kernels(path)
 
     def convolve_planes(self, data, variance=None, flags=None, *, fill=0.0, plain_variance=False,
                         good_fraction=0.99, n_threads=1):

@@ -1,0 +1,94 @@
+"""Kernels of several regions as one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..exceptions import InputError
+from ..threads import resolve_threads
+
+__all__ = ['KernelMosaic']
+
+
+@dataclass(frozen=True, eq=False)
+class KernelMosaic:
+    """Several kernels, each for a rectangle of the image; used like a `KernelModel`.
+
+    Where rectangles overlap, the later one counts.
+
+    Parameters
+    ----------
+    models : list of KernelModel
+    sections : list of (int, int, int, int)
+        First and last pixel in x, first and last in y of each, 0-based and inclusive.
+    shape : (int, int)
+        Shape (ny, nx) of the image.
+
+    Examples
+    --------
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((300, 500), seed=1)
+    >>> config = hp.HotpantsConfig(nregx=2, ko=0, nstampx=3, nstampy=4, force_convolve='t')
+    >>> kernel = hp.subtract(pair.science, pair.template, config=config).kernel
+    >>> len(kernel.models), kernel.image(100, 100).shape
+    (2, (21, 21))
+    """
+
+    models: list
+    sections: list
+    shape: tuple
+
+    def at(self, x, y):
+        """Model that counts at a position.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        KernelModel
+
+        Raises
+        ------
+        InputError
+            No region holds the position.
+        """
+        for model, (x0, x1, y0, y1) in zip(self.models[::-1], self.sections[::-1], strict=True):
+            if x0 - 0.5 <= x <= x1 + 0.5 and y0 - 0.5 <= y <= y1 + 0.5:
+                return model
+        raise InputError(f'no region with a kernel holds the position ({x:g}, {y:g})')
+
+    def image(self, x, y):
+        """Picture of the kernel at a position; see `KernelModel.image`."""
+        return self.at(x, y).image(x, y)
+
+    def sum(self, x, y):
+        """Sum of the kernel at a position; see `KernelModel.sum`."""
+        return self.at(x, y).sum(x, y)
+
+    def background(self, x, y):
+        """Background at positions, in data units; see `KernelModel.background`."""
+        values = np.vectorize(lambda a, b: self.at(a, b).background(a, b), otypes=[float])(x, y)
+        return float(values) if values.ndim == 0 else values
+
+    def apply(self, image, *, background=False, n_threads=None):
+        """Convolve an image with the kernel of each region; see `KernelModel.apply`. NaN where there is none."""
+        data = np.ascontiguousarray(image, np.float32)
+        if data.shape != tuple(self.shape):
+            raise InputError(f'this kernel applies to images of shape {tuple(self.shape)}, not to one of shape '
+                             f'{data.shape}')
+        out = np.full_like(data, np.nan)
+        for model, (x0, x1, y0, y1) in zip(self.models, self.sections, strict=True):
+            (xb, yb), (ny, nx) = model.frame.origin, model.frame.shape
+            part = model.apply(data[yb:yb + ny, xb:xb + nx], background=background,
+                               n_threads=resolve_threads(n_threads))
+            out[y0:y1 + 1, x0:x1 + 1] = part[y0 - yb:y1 + 1 - yb, x0 - xb:x1 + 1 - xb]
+        return out
+
+    def write(self, path, *, overwrite=False):
+        """Write the kernels to a FITS file; see `KernelModel.write`."""
+        from .table import write_kernels
+        write_kernels(path, self.models, self.sections, self.shape, overwrite=overwrite)

@@ -1,0 +1,34 @@
+"""Header keywords of the results, with the names of C HOTPANTS."""
+
+from .statistics import DESCRIPTIONS
+
+__all__ = ['header_cards']
+
+
+def header_cards(regions, config):
+    """Keywords that describe a subtraction.
+
+    Parameters
+    ----------
+    regions : list of RegionalSubtraction
+        All regions, also those that failed.
+    config : HotpantsConfig
+
+    Returns
+    -------
+    dict
+        ``(value, comment)`` by keyword; the last two digits of a keyword are the number of the region.
+    """
+    cards = {'SOFTNAME': ('hotpants_cy', 'image subtraction, Alard & Lupton 1998'),
+             'PHOTNORM': (config.normalize, 'flux scale: template, image or unconvolved'),
+             'NREGION': (len(regions), 'regions with a kernel of their own')}
+    for run in regions:
+        n = f'{run.region.index:02d}'
+        cards[f'REGION{n}'] = (run.region.section, 'pixels of the region')
+        if run.error is not None:
+            cards[f'FAILED{n}'] = (str(run.error), '')
+            continue
+        cards[f'CONVOL{n}'] = ('TEMPLATE' if run.direction == 't' else 'IMAGE', 'image that was convolved')
+        cards |= {f'{stem}{n}': (run.statistics[stem], comment) for stem, comment in DESCRIPTIONS.items()
+                  if stem in run.statistics}
+    return cards
