@@ -2,116 +2,24 @@
 
 import difflib
 import math
-import operator
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 
+from .checks import basis_images, boolean, choice, corners, integer, or_none, path, real, tuple_of
+
 __all__ = ['HotpantsConfig']
 
 
-# -- what a field accepts ---------------------------------------------------------------------
-# Each checker returns the value in its own type, or raises TypeError or ValueError.
-
-def _number(value):
-    if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise TypeError
-    return float(value)
-
-
-def _real(low=-math.inf, high=math.inf, *, above=False, finite=True):
-    def check(value):
-        value = _number(value)
-        outside = not low <= value <= high or (above and value == low)
-        if finite and (outside or not math.isfinite(value)):
-            raise ValueError
-        return value
-    if low == -math.inf and high == math.inf:
-        return check, 'a finite number' if finite else 'a number'
-    if high == math.inf:
-        return check, f'a number above {low:g}' if above else f'a number from {low:g} up'
-    return check, f'a number from {low:g} to {high:g}'
-
-
-def _integer(low, high):
-    def check(value):
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        value = operator.index(value)
-        if not low <= value <= high:
-            raise ValueError
-        return value
-    return check, f'a whole number from {low} to {high}'
-
-
-def _choice(*allowed):
-    def check(value):
-        if not isinstance(value, str) or value not in allowed:
-            raise ValueError
-        return value
-    return check, 'one of ' + ', '.join(map(repr, allowed))
-
-
-def _boolean():
-    def check(value):
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        return bool(value)
-    return check, 'True or False'
-
-
-def _path():
-    def check(value):
-        if not hasattr(value, '__fspath__') and not isinstance(value, str):
-            raise TypeError
-        return str(value)
-    return check, 'a path'
-
-
-def _tuple_of(item, words):
-    def check(values):
-        if isinstance(values, (str, bytes)):
-            raise TypeError
-        values = tuple(item(v) for v in values)
-        if not values:
-            raise ValueError
-        return values
-    return check, words
-
-
-def _corners():
-    whole = _integer(0, 2**31 - 1)[0]
-
-    def check(values):
-        x0, x1, y0, y1 = (whole(v) for v in values)
-        if 0 < x1 < x0 or 0 < y1 < y0:
-            raise ValueError
-        return x0, x1, y0, y1
-    return check, 'four whole numbers x0, x1, y0, y1 from 0 up, in order'
-
-
-def _or_none(rule):
-    check, words = rule
-    return lambda value: None if value is None else check(value), f'{words}, or None'
-
-
 def _field(default, flag, rule):
-    return field(default=default, metadata={'flag': flag, 'check': rule[0], 'range': rule[1]})
+    return field(default=default, metadata=_metadata(flag, rule))
 
 
-def _basis_images(images):
-    if images is None:
-        return None
-    images = np.array(images, np.float32)
-    if images.ndim != 3 or not images.size or images.shape[1] != images.shape[2] or images.shape[1] % 2 == 0:
-        raise ValueError
-    if not np.isfinite(images).all():
-        raise ValueError
-    images.flags.writeable = False
-    return images
+def _metadata(flag, rule):
+    return {'flag': flag, 'check': rule[0], 'range': rule[1]}
 
 
-_threshold = _or_none(_real())
+_threshold = or_none(real())
 _pixels = (1, 1000)
 
 
@@ -237,59 +145,59 @@ class HotpantsConfig:
     tuthresh: float | None = _field(None, '-tu', _threshold)
     tuktresh: float | None = _field(None, '-tuk', _threshold)
     tlthresh: float | None = _field(None, '-tl', _threshold)
-    tgain: float = _field(1.0, '-tg', _real(0, above=True))
-    trdnoise: float = _field(0.0, '-tr', _real(0))
-    tpedestal: float = _field(0.0, '-tp', _real())
+    tgain: float = _field(1.0, '-tg', real(1e-10, 1e10))
+    trdnoise: float = _field(0.0, '-tr', real(0, 1e10))
+    tpedestal: float = _field(0.0, '-tp', real())
     iuthresh: float | None = _field(None, '-iu', _threshold)
     iuktresh: float | None = _field(None, '-iuk', _threshold)
     ilthresh: float | None = _field(None, '-il', _threshold)
-    igain: float = _field(1.0, '-ig', _real(0, above=True))
-    irdnoise: float = _field(0.0, '-ir', _real(0))
-    ipedestal: float = _field(0.0, '-ip', _real())
-    rkernel: int = _field(10, '-r', _integer(*_pixels))
-    kcs: int | None = _field(None, '-kcs', _or_none(_integer(*_pixels)))
-    ko: int = _field(2, '-ko', _integer(0, 10))
-    bgo: int = _field(1, '-bgo', _integer(0, 10))
-    ngauss: int | None = _field(None, '-ng', _or_none(_integer(1, 100)))
-    deg_fixe: tuple = _field((6, 4, 2), '-ng', _tuple_of(_integer(0, 20)[0], 'whole numbers from 0 to 20'))
+    igain: float = _field(1.0, '-ig', real(1e-10, 1e10))
+    irdnoise: float = _field(0.0, '-ir', real(0, 1e10))
+    ipedestal: float = _field(0.0, '-ip', real())
+    rkernel: int = _field(10, '-r', integer(*_pixels))
+    kcs: int | None = _field(None, '-kcs', or_none(integer(*_pixels)))
+    ko: int = _field(2, '-ko', integer(0, 10))
+    bgo: int = _field(1, '-bgo', integer(0, 10))
+    ngauss: int | None = _field(None, '-ng', or_none(integer(1, 100)))
+    deg_fixe: tuple = _field((6, 4, 2), '-ng', tuple_of(integer(0, 20)[0], 'whole numbers from 0 to 20'))
     sigma_gauss: tuple = _field((0.7, 1.5, 3.0), '-ng',
-                                _tuple_of(_real(0.01, 1000)[0], 'numbers from 0.01 to 1000'))
-    fitthresh: float = _field(20.0, '-ft', _real(0))
-    scale_fitthresh: float = _field(0.5, '-sft', _real(0, 1))
-    min_frac_stamps: float = _field(0.1, '-nft', _real(0, 1))
-    nregx: int = _field(1, '-nrx', _integer(1, 1000))
-    nregy: int = _field(1, '-nry', _integer(1, 1000))
-    good_range: tuple | None = _field(None, '-gd', _or_none(_corners()))
-    region_list: tuple | None = _field(None, '-rf', _or_none(_tuple_of(_corners()[0], 'rectangles (x0, x1, y0, y1)')))
-    same_direction: bool = _field(False, '-sconv', _boolean())
-    nstampx: int = _field(10, '-nsx', _integer(1, 10000))
-    nstampy: int = _field(10, '-nsy', _integer(1, 10000))
-    nss: int = _field(3, '-nss', _integer(1, 10000))
-    rss: int = _field(15, '-rss', _integer(*_pixels))
-    ks: float = _field(2.0, '-ks', _real(0))
-    kfm: float = _field(0.99, '-kfm', _real())
-    stat_sig: float = _field(3.0, '-ssig', _real(0, above=True))
-    kf_spread_mask1: float = _field(1.0, '-mins', _real(0, 1000))
-    kf_spread_mask2: float = _field(1.0, '-mous', _real())
-    force_convolve: str = _field('b', '-c', _choice('b', 't', 'i'))
-    normalize: str = _field('t', '-n', _choice('t', 'i', 'u'))
-    fom: str = _field('v', '-fom', _choice('v', 's', 'h'))
-    fillval: float = _field(math.nan, '-fi', _real(finite=False))
-    fillval_noise: float = _field(math.nan, '-fin', _real(finite=False))
-    conv_var: bool = _field(False, '-convvar', _boolean())
-    rescale_ok: bool = _field(False, '-okn', _boolean())
-    use_pca: bool | None = _field(None, '-pca', _or_none(_boolean()))
-    basis_images: np.ndarray | None = field(default=None, compare=False, repr=False, metadata={
-        'flag': '-pca', 'check': _basis_images, 'range': 'square images of one odd width, finite numbers, or None'})
-    auto_search: bool = _field(True, '-afssc', _boolean())
-    verbose: int = _field(0, '-v', _integer(0, 2))
-    parity: bool = _field(False, '--parity', _boolean())
-    output_file: str | None = _field(None, '-outim', _or_none(_path()))
-    noise_image_file: str | None = _field(None, '-oni', _or_none(_path()))
-    mask_image_file: str | None = _field(None, '-omi', _or_none(_path()))
-    convolved_image_file: str | None = _field(None, '-oci', _or_none(_path()))
-    sigma_image_file: str | None = _field(None, '-ond', _or_none(_path()))
-    stamp_region_file: str | None = _field(None, '-savexy', _or_none(_path()))
+                                tuple_of(real(0.01, 1000)[0], 'numbers from 0.01 to 1000'))
+    fitthresh: float = _field(20.0, '-ft', real(0))
+    scale_fitthresh: float = _field(0.5, '-sft', real(0, 1))
+    min_frac_stamps: float = _field(0.1, '-nft', real(0, 1))
+    nregx: int = _field(1, '-nrx', integer(1, 1000))
+    nregy: int = _field(1, '-nry', integer(1, 1000))
+    good_range: tuple | None = _field(None, '-gd', or_none(corners()))
+    region_list: tuple | None = _field(None, '-rf', or_none(tuple_of(corners()[0], 'rectangles (x0, x1, y0, y1)')))
+    same_direction: bool = _field(False, '-sconv', boolean())
+    nstampx: int = _field(10, '-nsx', integer(1, 10000))
+    nstampy: int = _field(10, '-nsy', integer(1, 10000))
+    nss: int = _field(3, '-nss', integer(1, 10000))
+    rss: int = _field(15, '-rss', integer(*_pixels))
+    ks: float = _field(2.0, '-ks', real(0))
+    kfm: float = _field(0.99, '-kfm', real())
+    stat_sig: float = _field(3.0, '-ssig', real(0, above=True))
+    kf_spread_mask1: float = _field(1.0, '-mins', real(0, 1000))
+    kf_spread_mask2: float = _field(1.0, '-mous', real())
+    force_convolve: str = _field('b', '-c', choice('b', 't', 'i'))
+    normalize: str = _field('t', '-n', choice('t', 'i', 'u'))
+    fom: str = _field('v', '-fom', choice('v', 's', 'h'))
+    fillval: float = _field(math.nan, '-fi', real(finite=False))
+    fillval_noise: float = _field(math.nan, '-fin', real(finite=False))
+    conv_var: bool = _field(False, '-convvar', boolean())
+    rescale_ok: bool = _field(False, '-okn', boolean())
+    use_pca: bool | None = _field(None, '-pca', or_none(boolean()))
+    basis_images: np.ndarray | None = field(default=None, compare=False, repr=False,
+                                            metadata=_metadata('-pca', basis_images()))
+    auto_search: bool = _field(True, '-afssc', boolean())
+    verbose: int = _field(0, '-v', integer(0, 2))
+    parity: bool = _field(False, '--parity', boolean())
+    output_file: str | None = _field(None, '-outim', or_none(path()))
+    noise_image_file: str | None = _field(None, '-oni', or_none(path()))
+    mask_image_file: str | None = _field(None, '-omi', or_none(path()))
+    convolved_image_file: str | None = _field(None, '-oci', or_none(path()))
+    sigma_image_file: str | None = _field(None, '-ond', or_none(path()))
+    stamp_region_file: str | None = _field(None, '-savexy', or_none(path()))
 
     def __init__(self, **values):
         known = {f.name: f for f in fields(self)}
@@ -367,7 +275,8 @@ class HotpantsConfig:
 
     def single(self, name):
         """Value of a real parameter after rounding to single precision, as C holds it (spec 0.2)."""
-        return float(np.float32(getattr(self, name)))
+        with np.errstate(over='ignore'):
+            return float(np.float32(getattr(self, name)))
 
     @property
     def kernel_width(self):
@@ -414,4 +323,7 @@ def _checked(spec, value):
         return spec.metadata['check'](value)
     except (TypeError, ValueError, OverflowError):
         flag, words = spec.metadata['flag'], spec.metadata['range']
-        raise ValueError(f'{spec.name}={value!r} is impossible: it must be {words} (C flag {flag})') from None
+        text = repr(value)
+        if len(text) > 60 or '\n' in text:
+            text = f'<{type(value).__name__} of shape {np.shape(value)}>' if np.ndim(value) else f'{text[:57]}...'
+        raise ValueError(f'{spec.name}={text} is impossible: it must be {words} (C flag {flag})') from None

@@ -7,6 +7,7 @@ __all__ = [
     'HotpantsError',
     'HotpantsWarning',
     'InputError',
+    'MismatchError',
     'NoStampsError',
     'NoiseModelWarning',
     'NotSupportedError',
@@ -35,6 +36,10 @@ class NoStampsError(HotpantsError):
 
 class TooFewStampsError(HotpantsError):
     """The stars left are too few for the kernel asked for."""
+
+
+class MismatchError(HotpantsError):
+    """The kernel that fits best does not make one image into the other."""
 
 
 class SingularFitError(HotpantsError):

@@ -9,14 +9,12 @@ import numpy as np
 from .config import HotpantsConfig
 from .exceptions import HotpantsError, InputError, SingularFitError
 from .inputs.exposure import Exposure
-from .inputs.files import write_whole
 from .inputs.flags import HotpantsFlags
 from .inputs.frame import as_frame, check_pair
 from .kernel.basis import basis_of
 from .kernel.model import KernelModel
 from .kernel.mosaic import KernelMosaic
-from .products.files import plane_file, stars_file
-from .products.header import header_cards
+from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
@@ -26,11 +24,8 @@ __all__ = ['Hotpants']
 
 log = logging.getLogger(__name__)
 
-_FILES = ('output_file', 'noise_image_file', 'mask_image_file', 'convolved_image_file', 'sigma_image_file',
-          'stamp_region_file')
 
-
-class Hotpants:
+class Hotpants(PyhotpantsNames):
     """Subtract a template from a science image, step by step.
 
     Asking for a step runs those before it that have not run yet.
@@ -91,10 +86,10 @@ class Hotpants:
 
     def _start(self):
         """Lay out the regions; nothing is done in them yet."""
-        self._check_size()
         exposures = [Exposure.of(frame, self.config) for frame in (self.template, self.science)]
-        stars = None if self.star_catalog is None else star_positions(self.star_catalog)
         grid = stamp_grid(self.science.shape, self.config)
+        self._check(exposures, grid)
+        stars = None if self.star_catalog is None else star_positions(self.star_catalog)
         self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
                                             self.config.force_convolve, stars)
                         for region in regions_of(self.science.shape, self.config)]
@@ -113,48 +108,21 @@ class Hotpants:
         self._config = _checked_config(config)
         self._start()
 
-    @property
-    def nx(self):
-        """Width of the images in pixels."""
-        return self.science.shape[1]
-
-    @property
-    def ny(self):
-        """Height of the images in pixels."""
-        return self.science.shape[0]
-
-    @property
-    def template_data(self):
-        """Pixels of the template, float32 (ny, nx)."""
-        return self.template.data
-
-    @property
-    def image_data(self):
-        """Pixels of the science image, float32 (ny, nx)."""
-        return self.science.data
-
-    @property
-    def template_header(self):
-        """Header of the template."""
-        return self.template.meta
-
-    @property
-    def image_header(self):
-        """Header of the science image."""
-        return self.science.meta
-
-    @property
-    def output_header(self):
-        """Header that the outputs build on."""
-        return self.science.meta
-
-    def _check_size(self):
-        smallest = 2 * (self.config.rkernel + self.config.rss) + 1
-        ny, nx = self.science.shape
+    def _check(self, exposures, grid):
+        """Find out early what cannot work."""
+        config, (ny, nx) = self.config, self.science.shape
+        # where the search can place a star (P6); the C program finds out by finding none
+        smallest = 2 * (config.rkernel + (1 if config.parity else 2) * config.rss) + 1
         if min(nx, ny) < smallest:
-            raise InputError(f'images of {nx} x {ny} pixels are too small for kernels of {self.config.kernel_width} '
-                             f'and substamps of {self.config.substamp_width} pixels: they need at least {smallest}; '
-                             'lower rkernel and rss')
+            raise InputError(f'images of {nx} x {ny} pixels are too small for kernels of {config.kernel_width} and '
+                             f'substamps of {config.substamp_width} pixels: they need at least {smallest}; lower '
+                             'rkernel and rss')
+        if not grid.nx * grid.ny:
+            raise InputError(f'{config.nregx} x {config.nregy} regions of an image of {nx} x {ny} pixels are too small '
+                             f'for one stamp of {grid.width} pixels: lower nregx and nregy, or rkernel and rss')
+        if all(e.given_variance is not None and not e.given_variance.any() for e in exposures):
+            raise InputError('the uncertainties of both images are zero everywhere: leave them out to use gain and '
+                             'read noise, or give the right ones')
 
     @property
     def region(self):
@@ -344,94 +312,6 @@ class Hotpants:
             'fit_stats': {'meansig': fit.mean_merit, 'scatter': fit.merit_scatter,
                           'nskipped': fit.n_stamps - fit.n_used},
         }
-
-    def run_pipeline(self):
-        """Run all steps, and write the files that the configuration names.
-
-        Returns
-        -------
-        dict
-            See `get_final_outputs`.
-        """
-        outputs = self.get_final_outputs()
-        if any(getattr(self.config, name) for name in _FILES):
-            self.save_outputs()
-        return outputs
-
-    def save_outputs(self):
-        """Write the files that the configuration names, replacing older ones.
-
-        The difference goes to ``output_file``, its noise to ``noise_image_file``, flags to ``mask_image_file``, the
-        convolved image to ``convolved_image_file``, difference over noise to ``sigma_image_file``, the stars to
-        ``stamp_region_file`` as ds9 boxes: used green, rejected by the fit red, by the direction test yellow.
-
-        Raises
-        ------
-        InputError
-            The configuration names no file.
-        OutputError
-            A file cannot be written; none was then.
-        """
-        difference, convolved, noise, flags = self.convolve_and_difference()
-        with np.errstate(divide='ignore', invalid='ignore'):
-            planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
-                      'convolved_image_file': convolved, 'sigma_image_file': difference / noise}
-        cards = header_cards(self.regions, self.config)
-        files = {path: plane_file(planes[name], self.science, cards)
-                 for name in planes if (path := getattr(self.config, name))}
-        if self.config.stamp_region_file:
-            files[self.config.stamp_region_file] = stars_file(self.final_substamps, self.config.substamp_width)
-        if not files:
-            raise InputError(f'there is nothing to save: name a file in the configuration ({", ".join(_FILES)})')
-        write_whole(files, overwrite=True)
-
-    def visualize_kernel(self, at_coords, size_factor=2.0):
-        """Picture of the kernel at a position, in the middle of an empty image.
-
-        Parameters
-        ----------
-        at_coords : (float, float)
-            Position (x, y) in pixels, 0-based.
-        size_factor : float, optional
-            Width of the picture in kernel widths. Default 2.
-
-        Returns
-        -------
-        float64 array (size, size)
-            Rows along y. The size is odd, so that the kernel is centred.
-        """
-        kernel = self.kernel.image(*at_coords)
-        half = max(int(size_factor * len(kernel)) // 2, 0)
-        middle, keep = len(kernel) // 2, min(half, len(kernel) // 2)
-        part = kernel[middle - keep:middle + keep + 1, middle - keep:middle + keep + 1]
-        return np.pad(part, half - keep)
-
-    def get_substamp_details(self):
-        """What became of the stars.
-
-        Returns
-        -------
-        dict
-            ``template_substamps`` and ``image_substamps``, lists of `Substamp`; and ``final_fit_locations`` with
-            ``convolution_direction`` and ``locations``, a list of ``{'id', 'x', 'y'}`` of those used.
-        """
-        _, used = self.iterative_fit_and_clip()
-        return {'template_substamps': self.template_substamps, 'image_substamps': self.image_substamps,
-                'final_fit_locations': {'convolution_direction': self.region.direction,
-                                        'locations': [{'id': s.id, 'x': s.x, 'y': s.y} for s in used]}}
-
-    @property
-    def results(self):
-        """The final outputs, with the planes that they came from.
-
-        A dict with the keys of `get_final_outputs`, and ``input_mask``, ``t_noise_sq``, ``i_noise_sq``,
-        ``final_fits``.
-        """
-        exposures, whole = (self.region.template, self.region.science), np.s_[:, :]
-        template, science = (exposure.variance(whole, self.n_threads) for exposure in exposures)
-        flags = exposures[0].flags(whole) | exposures[1].flags(whole)
-        return self.get_final_outputs() | {'input_mask': flags, 't_noise_sq': template, 'i_noise_sq': science,
-                                           'final_fits': self.iterative_fit_and_clip()[1]}
 
 
 def _checked_config(config):

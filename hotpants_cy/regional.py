@@ -123,10 +123,6 @@ class RegionalSubtraction:
         limits = ', '.join(f'{side.high:g} in the {side.name}' for side in self.sides.values())
         flagged = 100 * np.mean((self._mask & 0x80) != 0)
         where = f' in region {self.region.section}'
-        if not self.grid.nx * self.grid.ny:
-            ny, nx = self.region.shape
-            return (f'{nx} x {ny} pixels are too few for one stamp of {self.grid.width} pixels: lower rkernel '
-                    f'({self.config.rkernel}) and rss ({self.config.rss})')
         return (f'no star to fit the kernel to was found in {names}{where}: none of {self.grid.nx} x {self.grid.ny} '
                 f'stamps has a peak {self.config.fitthresh:g} sigma over its sky and below {limits}, in an unmasked '
                 f'box of {self.config.substamp_width} pixels ({flagged:.0f} % of the pixels are masked); lower '
@@ -142,6 +138,8 @@ class RegionalSubtraction:
 
     def select_direction(self):
         """Decide which image to convolve."""
+        if not self.config.parity:                   # C may choose a direction that has no star
+            self.sides = {d: side for d, side in self.sides.items() if side.n_filled}
         if len(self.sides) == 1:
             self.merits = dict.fromkeys(self.sides, 0.0)
         else:

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_this_table_knows_every_parameter():
 def test_impossible_values_are_refused_with_name_value_range_and_flag(name):
     for value in IMPOSSIBLE[name]:
         text = message(**{name: value})
-        assert text.startswith(f'{name}={value!r} is impossible: it must be ')
+        assert re.match(rf'{name}=({re.escape(repr(value))}|<\w+ of shape .*>) is impossible: it must be ', text)
         assert FIELDS[name].metadata['range'] in text
         assert FIELDS[name].metadata['flag'] in text
         assert '\n' not in text

@@ -10,8 +10,9 @@ from astropy.table import QTable
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import convolve
 
-from hotpants_cy.datasets import PSF, make_pair, measure_fluxes
+from hotpants_cy.datasets import PSF, make_pair
 from hotpants_cy.exceptions import InputError
+from hotpants_cy.photometry import measure_fluxes
 
 SMALL = (240, 260)
 PROFILES = ['moffat', 'gaussian']

@@ -278,7 +278,7 @@ def test_too_few_stars_give_no_merit_and_then_a_clear_error():
     hot = pair(ko=6, deg_fixe=(0,), sigma_gauss=(1.5,))
     assert hot.fit_and_select_direction() == 'i'
     assert hot.region.merits == {'t': NO_MERIT, 'i': NO_MERIT}
-    with pytest.raises(TooFewStampsError, match='ko=6 needs 28 or more'):
+    with pytest.raises(TooFewStampsError, match='ko=6 and bgo=1 need 28 or more'):
         hot.iterative_fit_and_clip()
 
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 import hotpants_cy as hp
-from hotpants_cy.datasets import make_pair, measure_fluxes
+from hotpants_cy.datasets import make_pair
+from hotpants_cy.photometry import measure_fluxes
 
 SHARP = {'science_fwhm': 2.8, 'template_fwhm': 3.6}       # the science image is the sharper one
 DIRECTIONS = {'t': {}, 'i': SHARP}

@@ -114,7 +114,7 @@ def compare(pair, result):
     `~astropy.table.QTable`
         Columns ``x``, ``y``, ``snr``, ``injected``, ``recovered``, ``error`` and ``pull``.
     """
-    from hotpants_cy.datasets import measure_fluxes
+    from hotpants_cy.photometry import measure_fluxes
 
     def kernel(x, y):
         return result.kernel.image(x, y) / result.kernel.sum(x, y)

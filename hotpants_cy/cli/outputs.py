@@ -175,7 +175,10 @@ def _kernel_table(args, model, frame, reports):
 def _append(header, cards):
     for card in cards:
         keyword, value, comment = (*card, '')[:3]
-        header.append((keyword, _fits_value(value), comment), end=True)
+        value = _fits_value(value)
+        if isinstance(value, str) and len(value) + len(comment) > 60:
+            comment = ''                    # astropy warns when it has to cut one
+        header.append((keyword, value, comment), end=True)
 
 
 def _fits_value(value):

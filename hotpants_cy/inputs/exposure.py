@@ -55,7 +55,10 @@ class Exposure:
 
         def limit(name, default):
             value = getattr(config, f'{side}{name}')
-            return default if value is None else float(np.float32(value) - pedestal)
+            if value is None:
+                return default
+            with np.errstate(over='ignore'):
+                return float(np.float32(value) - pedestal)
 
         high = limit('uthresh', math.inf)
         kernel_high = limit('uktresh', high)
@@ -63,6 +66,7 @@ class Exposure:
         if brightest == data.min():
             raise InputError(f'every pixel of the {frame.name} image has the value {brightest:g}: there is nothing '
                              'to match')
+        _check_scale(data, frame.name)
         if kernel_high == math.inf:
             # a finite level, so that the search begins at the brightest stars
             kernel_high = float(np.nextafter(brightest, np.float32(np.inf)))
@@ -86,6 +90,15 @@ class Exposure:
         flags = np.zeros(data.shape, np.int32) if self.known_flags is None else self.known_flags[cut].copy()
         pixels.flag_thresholds(data, self.fill, self.low, self.high, flags, n_threads)
         return flags
+
+
+def _check_scale(data, name):
+    """Refuse images of values that the engine takes for nothing (spec 0.2, ZERO)."""
+    sample = data.reshape(-1)[::max(1, data.size // 100_000)]
+    spread = np.subtract(*np.percentile(sample, [84, 16])) / 2
+    if spread < 3e-9 and np.abs(sample).max() < 1e-6:
+        raise InputError(f'the values of the {name} image are too small, they scatter by {spread:.2g}: values below '
+                         '1e-10 count as empty pixels; multiply both images by a power of ten, or use a smaller unit')
 
 
 def working_mask(template, science, cut, growth, border, n_threads=1):

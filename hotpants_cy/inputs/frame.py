@@ -68,7 +68,7 @@ class Frame:
             Integers or floats of any size and byte order. Pixels that are not finite get NAN and INPUT_ISBAD.
         sigma, variance : array-like, shape (ny, nx), optional
             Standard deviation in data units, or variance in data units squared; not both. Pixels where it is not
-            finite, or the variance negative, get NAN and INPUT_ISBAD.
+            finite, or negative, get NAN and INPUT_ISBAD.
         mask : array-like, shape (ny, nx), optional
             `True` or not 0 is bad: INPUT_MASK and INPUT_ISBAD.
         bits : array-like of int, shape (ny, nx), optional
@@ -103,6 +103,8 @@ class Frame:
         array([[  0,   0],
                [  0, 136]], dtype=int32)
         """
+        if data is None:
+            raise InputError(f'{name} image: there is none, only None')
         if sigma is not None and variance is not None:
             raise InputError(f'{name} image: give sigma or variance, not both')
         values = as_plane(data, f'{name} image')
@@ -110,7 +112,10 @@ class Frame:
         planes = [(values, owned or not is_shared(values, data), ~np.isfinite(values))]
         if noise is not None:
             mine = owned or sigma is not None or not is_shared(noise, variance)
-            planes.append((noise, mine, ~(np.isfinite(noise) & (noise >= 0))))
+            good = np.isfinite(noise) & (noise >= 0)
+            if sigma is not None and not keep_masked_values:
+                good &= np.asarray(sigma) >= 0       # C squares it and goes on
+            planes.append((noise, mine, ~good))
         mask = as_mask(mask, values.shape, name)
         flags = flag_plane([bad for *_, bad in planes], mask, as_bits(bits, values.shape, name))
         if flags is not None and flags.all():

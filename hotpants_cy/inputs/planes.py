@@ -87,10 +87,10 @@ def as_unit(unit):
     """Unit object, which must be linear; None if there is none."""
     if unit is None:
         return None
-    from astropy.units import Unit
+    from astropy.units import Unit, mag
     from astropy.units.function import FunctionUnitBase
     unit = Unit(unit)
-    if isinstance(unit, FunctionUnitBase):
+    if isinstance(unit, FunctionUnitBase) or unit.is_equivalent(mag):
         raise InputError(f'images in {unit} cannot be subtracted; convert to a linear unit first')
     return unit
 

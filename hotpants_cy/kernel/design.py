@@ -137,15 +137,26 @@ class Design:
         return np.array(columns) * (mean_merit * float(self.variance[slots].mean(dtype=float)))
 
     def _check_number(self, n):
-        needed = 1 if self.config.parity else len(self.terms)
+        # each substamp tells a level and two slopes of the background
+        needed = 1 if self.config.parity else max(len(self.terms), -(-len(self.background_terms) // 3))
         if n < needed:
             raise TooFewStampsError(
                 f'{n} substamps are left of {sum(len(s.substamps) for s in self.stamps)} in {len(self.stamps)} stamps, '
-                f'but a kernel of order ko={self.config.ko} needs {needed} or more: lower ko, lower fitthresh '
-                f'({self.config.fitthresh:g}), or raise ks ({self.config.ks:g})')
+                f'but orders ko={self.config.ko} and bgo={self.config.bgo} need {needed} or more: lower them, lower '
+                f'fitthresh ({self.config.fitthresh:g}), or raise ks ({self.config.ks:g})')
         if n < len(self.terms):
             log.warning('only %d substamps for the %d spatial terms of the kernel: the result means little', n,
                         len(self.terms))
+
+    def unmatched_merits(self, slots):
+        """Merit that the substamps in use at ``slots`` would have with no kernel but a constant."""
+        xs, ys = self._positions(slots)
+        half = self.config.rss
+        merits = []
+        for slot, x, y in zip(slots, xs, ys, strict=True):
+            stars = self.target_data[y - half:y + half + 1, x - half:x + half + 1].astype(float)
+            merits.append(np.mean((stars - np.median(stars))**2 / self.variance[slot]))
+        return np.array(merits)
 
     def merits(self, model, slots, mask, kind='v'):
         """Merit of the substamps in use at ``slots`` under a kernel; -1 where it is meaningless (spec 5.4).

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..exceptions import MismatchError
 from ..stamps.statistics import clipped_moments
 from ..stamps.substamp import SubstampStatus
 from .model import KernelModel
@@ -12,6 +13,8 @@ from .model import KernelModel
 __all__ = ['KernelFit', 'iterate']
 
 log = logging.getLogger(__name__)
+
+UNEXPLAINED = 0.9
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def iterate(design, mask):
 
     Raises
     ------
-    TooFewStampsError, SingularFitError
+    TooFewStampsError, SingularFitError, MismatchError
     """
     stamps, config = design.stamps, design.config
     iterations, changed = 0, True
@@ -70,10 +73,26 @@ def iterate(design, mask):
         n_live = sum(stamp.alive for stamp in stamps)
         log.info('iteration %d: mean merit %.3f, scatter %.3f, %d of %d stamps remain', iterations, mean, scatter,
                  n_live, len(stamps))
+    check_match(design, live, merits)
     for stamp in stamps:
         if stamp.alive:
             stamp.substamp.status, stamp.substamp.reason = SubstampStatus.USED_IN_FINAL_FIT, ''
     return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, design.background_covariance(live, mean))
+
+
+def check_match(design, live, merits):
+    """Refuse a kernel that explains next to nothing of the stars; with ``parity`` only warn, as C goes on."""
+    if design.config.fom != 'v':
+        return
+    with np.errstate(all='ignore'):
+        left = np.sum(merits[merits != -1]) / np.sum(design.unmatched_merits(live)[merits != -1])
+    if left < UNEXPLAINED:
+        return
+    message = (f'the two images do not match: the best kernel leaves {100 * left:.0f} % of the signal of the '
+               f'{len(live)} stars used; are they of the same field, and on the same pixels?')
+    if not design.config.parity:
+        raise MismatchError(message)
+    log.warning('warning: %s', message)
 
 
 def reject_meaningless(design, live, merits):

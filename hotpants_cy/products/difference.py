@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._core import pixels
-from ..exceptions import SingularFitError
+from ..exceptions import MismatchError
 from ..inputs.flags import HotpantsFlags
 
 __all__ = ['Products', 'fill_bad', 'subtract_region']
@@ -96,9 +96,9 @@ def normalisation(model, region, config):
     """Kernel sum at the centre, and the factor that brings the difference to the scale asked for (spec 8.1, 8.4)."""
     (x0, y0), (ny, nx) = region.origin, region.shape
     kernel_sum = model.sum(x0 + nx // 2, y0 + ny // 2)
-    if not np.isfinite(kernel_sum) or kernel_sum == 0:
-        raise SingularFitError(f'the kernel sum, the flux ratio of the two images, came out as {kernel_sum:g}: the '
-                               'stars used do not determine a kernel')
+    if not np.isfinite(kernel_sum) or kernel_sum <= 0:
+        raise MismatchError(f'the kernel sum, the flux ratio of the two images, came out as {kernel_sum:.3g}: they do '
+                            'not show the same stars, or the stars used do not determine a kernel')
     return kernel_sum, 1 / kernel_sum if config.normalize == model.direction else 1.0
 
 

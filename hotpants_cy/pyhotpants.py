@@ -1,0 +1,140 @@
+"""What pyhotpants' ``Hotpants`` has beside the five steps: attributes, files, looks inside."""
+
+import numpy as np
+
+from .exceptions import InputError
+from .inputs.files import write_whole
+from .products.files import plane_file, stars_file
+from .products.header import header_cards
+
+__all__ = ['PyhotpantsNames']
+
+_FILES = ('output_file', 'noise_image_file', 'mask_image_file', 'convolved_image_file', 'sigma_image_file',
+          'stamp_region_file')
+
+
+class PyhotpantsNames:
+    """Names of pyhotpants on top of the five steps of `~hotpants_cy.Hotpants`."""
+
+    @property
+    def nx(self):
+        """Width of the images in pixels."""
+        return self.science.shape[1]
+
+    @property
+    def ny(self):
+        """Height of the images in pixels."""
+        return self.science.shape[0]
+
+    @property
+    def template_data(self):
+        """Pixels of the template, float32 (ny, nx)."""
+        return self.template.data
+
+    @property
+    def image_data(self):
+        """Pixels of the science image, float32 (ny, nx)."""
+        return self.science.data
+
+    @property
+    def template_header(self):
+        """Header of the template."""
+        return self.template.meta
+
+    @property
+    def image_header(self):
+        """Header of the science image."""
+        return self.science.meta
+
+    @property
+    def output_header(self):
+        """Header that the outputs build on."""
+        return self.science.meta
+
+    def run_pipeline(self):
+        """Run all steps, and write the files that the configuration names.
+
+        Returns
+        -------
+        dict
+            See `get_final_outputs`.
+        """
+        outputs = self.get_final_outputs()
+        if any(getattr(self.config, name) for name in _FILES):
+            self.save_outputs()
+        return outputs
+
+    def save_outputs(self):
+        """Write the files that the configuration names, replacing older ones.
+
+        The difference goes to ``output_file``, its noise to ``noise_image_file``, flags to ``mask_image_file``, the
+        convolved image to ``convolved_image_file``, difference over noise to ``sigma_image_file``, the stars to
+        ``stamp_region_file`` as ds9 boxes: used green, rejected by the fit red, by the direction test yellow.
+
+        Raises
+        ------
+        InputError
+            The configuration names no file.
+        OutputError
+            A file cannot be written; none was then.
+        """
+        difference, convolved, noise, flags = self.convolve_and_difference()
+        with np.errstate(divide='ignore', invalid='ignore'):
+            planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
+                      'convolved_image_file': convolved, 'sigma_image_file': difference / noise}
+        cards = header_cards(self.regions, self.config)
+        files = {path: plane_file(planes[name], self.science, cards)
+                 for name in planes if (path := getattr(self.config, name))}
+        if self.config.stamp_region_file:
+            files[self.config.stamp_region_file] = stars_file(self.final_substamps, self.config.substamp_width)
+        if not files:
+            raise InputError(f'there is nothing to save: name a file in the configuration ({", ".join(_FILES)})')
+        write_whole(files, overwrite=True)
+
+    def visualize_kernel(self, at_coords, size_factor=2.0):
+        """Picture of the kernel at a position, in the middle of an empty image.
+
+        Parameters
+        ----------
+        at_coords : (float, float)
+            Position (x, y) in pixels, 0-based.
+        size_factor : float, optional
+            Width of the picture in kernel widths. Default 2.
+
+        Returns
+        -------
+        float64 array (size, size)
+            Rows along y. The size is odd, so that the kernel is centred.
+        """
+        kernel = self.kernel.image(*at_coords)
+        half = max(int(size_factor * len(kernel)) // 2, 0)
+        middle, keep = len(kernel) // 2, min(half, len(kernel) // 2)
+        part = kernel[middle - keep:middle + keep + 1, middle - keep:middle + keep + 1]
+        return np.pad(part, half - keep)
+
+    def get_substamp_details(self):
+        """What became of the stars.
+
+        Returns
+        -------
+        dict
+            ``template_substamps`` and ``image_substamps``, lists of `Substamp`; and ``final_fit_locations`` with
+            ``convolution_direction`` and ``locations``, a list of ``{'id', 'x', 'y'}`` of those used.
+        """
+        _, used = self.iterative_fit_and_clip()
+        return {'template_substamps': self.template_substamps, 'image_substamps': self.image_substamps,
+                'final_fit_locations': {'convolution_direction': self.region.direction,
+                                        'locations': [{'id': s.id, 'x': s.x, 'y': s.y} for s in used]}}
+
+    @property
+    def results(self):
+        """The final outputs, with the planes that they came from.
+
+        A dict with the keys of `get_final_outputs`, and ``input_mask``, ``t_noise_sq``, ``i_noise_sq``,
+        ``final_fits``.
+        """
+        exposures, whole = (self.region.template, self.region.science), np.s_[:, :]
+        template, science = (exposure.variance(whole, self.n_threads) for exposure in exposures)
+        flags = exposures[0].flags(whole) | exposures[1].flags(whole)
+        return self.get_final_outputs() | {'input_mask': flags, 't_noise_sq': template, 'i_noise_sq': science,
+                                           'final_fits': self.iterative_fit_and_clip()[1]}
