@@ -23,7 +23,7 @@ _threshold = or_none(real())
 _pixels = (1, 1000)
 
 
-@dataclass(frozen=True, kw_only=True, init=False)
+@dataclass(frozen=True, kw_only=True, init=False, eq=False)
 class HotpantsConfig:
     """Parameters of a subtraction, with the names of pyhotpants.
 
@@ -235,6 +235,17 @@ class HotpantsConfig:
             if upper and lower and upper < lower:
                 raise ValueError(f'{side}uthresh={upper:g} is impossible: it must not be below '
                                  f'{side}lthresh={lower:g} (C flag -{side}u)')
+
+    def _key(self):
+        # NaN, the default fill, is not equal to itself
+        values = [getattr(self, spec.name) for spec in fields(self) if spec.compare]
+        return tuple('NaN' if isinstance(value, float) and math.isnan(value) else value for value in values)
+
+    def __eq__(self, other):
+        return self._key() == other._key() if isinstance(other, HotpantsConfig) else NotImplemented
+
+    def __hash__(self):
+        return hash(self._key())
 
     def replace(self, **changes):
         """Return a copy with some parameters changed.

@@ -30,6 +30,9 @@ def main(argv=None):
     if argv[:1] == ['demo']:
         from .demo import main as demo
         return demo(argv[1:])
+    if argv[:1] in (['extractkern'], ['maskim']):
+        from . import companions
+        return getattr(companions, argv[0])(argv[1:])
     args = parse(argv)
     from .run import run  # astropy is slow to import, and --help does not need it
     try:

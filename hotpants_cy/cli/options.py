@@ -18,6 +18,8 @@ __all__ = ['config_of', 'parse', 'program_version']
 PROGRAM = 'hotpants-cy'
 USAGE = f"""{PROGRAM} -inim SCIENCE -tmplim TEMPLATE -outim DIFFERENCE [options]
        {PROGRAM} demo [DIR]
+       {PROGRAM} extractkern [-xy X Y] [-nkw N] [-a] [-im IMAGE] DIFFERENCE OUT
+       {PROGRAM} maskim -inim IMAGE -maskim MASK -outim OUT [-fi X] [-mask BITS]
        {PROGRAM} --help"""
 
 
