@@ -10,7 +10,9 @@ from .options import parse
 
 __all__ = ['main']
 
-LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+# a run that fails says one line; one that succeeds says by default in a few what it did
+NOTICE = 25
+LEVELS = {0: logging.WARNING, 1: NOTICE, 2: logging.DEBUG}
 
 
 def main(argv=None):

@@ -17,6 +17,8 @@ from .storage import written_range
 
 __all__ = ['run']
 
+NOTICE = 25      # between a progress message and a warning; see main.py
+
 log = logging.getLogger(__name__)
 
 
@@ -53,8 +55,16 @@ def run(args, command):
     if args.savexy:
         files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
     write_whole(files, overwrite=not args.nc)
-    for path in files:
-        log.info('wrote %s', path)
+    report(hot, list(files))
+
+
+def report(hot, paths):
+    """Say in a few lines what was done."""
+    for run in hot.live_regions:
+        log.log(NOTICE, 'region %s: %s convolved, kernel sum %.4f, %d of %d stamps used, scatter over noise %.3f',
+                run.region.section, 'template' if run.direction == 't' else 'science image', run.statistics['KSUM'],
+                run.fit.n_used, run.fit.n_stamps, run.statistics['NSCALO'])
+    log.log(NOTICE, 'wrote %s', ', '.join(paths))
 
 
 def completed(config, args, pair):
