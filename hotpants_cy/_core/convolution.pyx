@@ -8,6 +8,7 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
 
 cdef enum:
+    COLUMNS = 24               # of output that `convolve_strip` takes at a time
     BAD_INPUT = 0x80           # HotpantsFlags INPUT_ISBAD
     BAD_OUTPUT = 0x8000        # OUTPUT_ISBAD
     BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
@@ -22,12 +23,14 @@ cdef struct Block:
     Py_ssize_t ny
     Py_ssize_t half
     Py_ssize_t width           # of the kernel
-    Py_ssize_t patch_width     # of the source pixels that it sees
+    Py_ssize_t stride          # of the sums: columns, in whole strips
+    Py_ssize_t patch_stride    # of the source pixels that the block sees
     double *kernel             # reversed, so that it slides along the pixels
     double *weight             # what multiplies the variance: the kernel's square, or the kernel itself
-    double *image              # source pixels, (ny + width - 1, patch_width)
+    double *image              # source pixels
     double *variance
-    double *sums               # two rows of output
+    double *image_sums         # output pixels
+    double *variance_sums
 
 
 cdef void render(const double[::1] solution, const double[::1] x_terms, const double[::1] y_terms,
@@ -49,43 +52,44 @@ cdef void gather(const float[:, ::1] plane, const Block *b, double *out) noexcep
     cdef Py_ssize_t x, y
     for y in range(b.ny + b.width - 1):
         for x in range(b.nx + b.width - 1):
-            out[y * b.patch_width + x] = plane[b.y0 - b.half + y, b.x0 - b.half + x]
+            out[y * b.patch_stride + x] = plane[b.y0 - b.half + y, b.x0 - b.half + x]
 
 
-cdef void convolve_both(const Block *b, Py_ssize_t y) noexcept nogil:
-    """One output row of image and variance; every pixel sums its taps row by row, left to right."""
+cdef void convolve_strip(const Block *b, Py_ssize_t x0, Py_ssize_t y) noexcept nogil:
+    """COLUMNS output pixels of image and variance from (x0, y) on; each sums its taps row by row, left to right.
+
+    The sums are local and their number is fixed: that lets the compiler use vectors without a doubt.
+    """
     cdef Py_ssize_t i, j, x
     cdef double k, w
-    cdef double *image_sums = b.sums
-    cdef double *variance_sums = b.sums + b.nx
+    cdef double image_sums[COLUMNS]
+    cdef double variance_sums[COLUMNS]
     cdef const double *image
     cdef const double *variance
-    for x in range(2 * b.nx):
-        b.sums[x] = 0
+    for x in range(COLUMNS):
+        image_sums[x] = 0
+        variance_sums[x] = 0
     for j in range(b.width):
         for i in range(b.width):
             k = b.kernel[j * b.width + i]
             w = b.weight[j * b.width + i]
-            image = b.image + (y + j) * b.patch_width + i
-            variance = b.variance + (y + j) * b.patch_width + i
-            for x in range(b.nx):
+            image = b.image + (y + j) * b.patch_stride + x0 + i
+            variance = b.variance + (y + j) * b.patch_stride + x0 + i
+            for x in range(COLUMNS):
                 image_sums[x] = image_sums[x] + image[x] * k
+            for x in range(COLUMNS):
                 variance_sums[x] = variance_sums[x] + variance[x] * w
+    for x in range(COLUMNS):
+        b.image_sums[y * b.stride + x0 + x] = image_sums[x]
+        b.variance_sums[y * b.stride + x0 + x] = variance_sums[x]
 
 
-cdef void convolve_image(const Block *b, Py_ssize_t y) noexcept nogil:
-    """The same for the image alone."""
-    cdef Py_ssize_t i, j, x
-    cdef double k
-    cdef const double *image
-    for x in range(b.nx):
-        b.sums[x] = 0
-    for j in range(b.width):
-        for i in range(b.width):
-            k = b.kernel[j * b.width + i]
-            image = b.image + (y + j) * b.patch_width + i
-            for x in range(b.nx):
-                b.sums[x] = b.sums[x] + image[x] * k
+cdef void convolve_block(const Block *b) noexcept nogil:
+    """All strips of a block; the last of a row may reach beyond it, into memory that is there for it."""
+    cdef Py_ssize_t x, y
+    for y in range(b.ny):
+        for x in range(b.stride // COLUMNS):
+            convolve_strip(b, x * COLUMNS, y)
 
 
 cdef int pixel_flags(const int[:, ::1] flags, const Block *b, Py_ssize_t x, Py_ssize_t y,
@@ -130,24 +134,38 @@ cdef void reversed_kernel(const double *kernel, bint plain, Block *b) noexcept n
         b.weight[p] = b.kernel[p] if plain else b.kernel[p] * b.kernel[p]
 
 
+cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noexcept nogil:
+    """Divide the work memory of one thread: rows have room for whole strips."""
+    cdef Py_ssize_t area = width * width, patch
+    b.width = width
+    b.half = width // 2
+    b.stride = (step + COLUMNS - 1) // COLUMNS * COLUMNS
+    b.patch_stride = b.stride + width - 1
+    patch = (step + width - 1) * b.patch_stride
+    b.kernel = work + area
+    b.weight = b.kernel + area
+    b.image = b.weight + area
+    b.variance = b.image + patch
+    b.image_sums = b.variance + patch
+    b.variance_sums = b.image_sums + step * b.stride
+
+
+def work_size(Py_ssize_t width, Py_ssize_t step):
+    """Length of the work array that `convolve_blocks` needs per thread."""
+    cdef Py_ssize_t stride = (step + COLUMNS - 1) // COLUMNS * COLUMNS
+    return 3 * width * width + 2 * (step + width - 1) * (stride + width - 1) + 2 * step * stride
+
+
 cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, const float[:, ::1] variance,
                                  const int[:, ::1] flags, const double[::1] solution,
                                  const double[:, ::1] x_terms, const double[::1] y_terms,
                                  const double[:, ::1] basis, Py_ssize_t width, Py_ssize_t step, bint plain_variance,
                                  double good_fraction, float[:, ::1] image_out, float[:, ::1] variance_out,
                                  int[:, ::1] flags_out, double *work) noexcept nogil:
-    cdef Py_ssize_t column, x, y, area = width * width, patch = (step + width - 1) * (step + width - 1)
+    cdef Py_ssize_t column, x, y, p
     cdef bint with_variance = variance.shape[0] > 0
-    cdef double *kernel = work
     cdef Block b
-    b.width = width
-    b.half = width // 2
-    b.patch_width = step + width - 1
-    b.kernel = kernel + area
-    b.weight = b.kernel + area
-    b.image = b.weight + area
-    b.variance = b.image + patch
-    b.sums = b.variance + patch
+    lay_out(&b, width, step, work)
     b.y0 = row * step + b.half
     b.ny = min(step, image.shape[0] - b.half - b.y0)
     for column in range(x_terms.shape[0]):
@@ -155,27 +173,20 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
         b.nx = min(step, image.shape[1] - b.half - b.x0)
         if b.nx <= 0 or b.ny <= 0:
             break
-        render(solution, x_terms[column], y_terms, basis, kernel)
-        reversed_kernel(kernel, plain_variance, &b)
+        render(solution, x_terms[column], y_terms, basis, work)
+        reversed_kernel(work, plain_variance, &b)
         gather(image, &b, b.image)
         if with_variance:
             gather(variance, &b, b.variance)
+        convolve_block(&b)
         for y in range(b.ny):
-            if with_variance:
-                convolve_both(&b, y)
-            else:
-                convolve_image(&b, y)
             for x in range(b.nx):
-                image_out[b.y0 + y, b.x0 + x] = <float> b.sums[x]
+                p = y * b.stride + x
+                image_out[b.y0 + y, b.x0 + x] = <float> b.image_sums[p]
                 if with_variance:
-                    variance_out[b.y0 + y, b.x0 + x] = <float> b.sums[b.nx + x]
+                    variance_out[b.y0 + y, b.x0 + x] = <float> b.variance_sums[p]
         if flags.shape[0] > 0:
             convolve_flags(flags, &b, good_fraction, flags_out)
-
-
-def work_size(Py_ssize_t width, Py_ssize_t step):
-    """Length of the work array that `convolve_blocks` needs per thread."""
-    return 3 * width * width + 2 * (step + width - 1) * (step + width - 1) + 2 * step
 
 
 def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, const int[:, ::1] flags,
@@ -188,7 +199,7 @@ def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, con
     ``solution`` is that of spec 6.1; the spatial terms of a block are the products of a row of ``x_terms`` and one of
     ``y_terms``.  ``basis`` holds the flattened images, ``width`` pixels wide, of the basis functions.
     Without a ``variance`` or ``flags`` plane (shape (0, 0)) that part is left out; ``flags_out`` is added to.
-    ``work`` has a row of `work_size` per thread.
+    ``work`` has a row of `work_size` zeros per thread.
     """
     cdef Py_ssize_t row
     cdef int n_threads = <int> work.shape[0]

@@ -247,7 +247,7 @@ class KernelModel:
         variance_out = _NO_PLANE if variance is None else np.zeros_like(variance)
         flags_out = _NO_FLAGS if flags is None else np.zeros_like(flags)
         width, step = self.basis.width, self.block_width
-        work = np.empty((n_threads, convolution.work_size(width, step)))
+        work = np.zeros((n_threads, convolution.work_size(width, step)))
         convolution.convolve_blocks(
             data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
             self.solution, *self._block_terms(), self.basis.images.reshape(len(self.basis), -1), width, step,
