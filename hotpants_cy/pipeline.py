@@ -173,6 +173,7 @@ class Hotpants(PyhotpantsNames):
         for run, entry in zip(self.regions, table.regions, strict=True):
             if entry.solution is None:
                 run.error = SingularFitError('the kernel table has no solution for it')
+                log.warning('warning: region %d, %s, is masked: %s', run.region.index, run.region.section, run.error)
                 continue
             model = KernelModel(entry.solution, basis_of(self.config), self.config.ko, self.config.bgo, run.frame,
                                 entry.direction, self.config.block_width)
@@ -286,7 +287,7 @@ class Hotpants(PyhotpantsNames):
         nothing = HotpantsFlags.OUTPUT_ISBAD if name == 'flags' else 0 if self.config.parity else np.nan
         whole = np.full(self.science.shape, nothing, planes[0].dtype)
         fill = {'difference': self.config.fillval, 'convolved': self.config.fillval, 'noise': self.config.fillval_noise}
-        for region in self.regions:
+        for region in sorted(self.regions, key=lambda region: region.error is None):    # rows may be shared
             if region.error is None:
                 whole[region.region.output] = getattr(region.products, name)[region.region.inner]
             else:

@@ -137,7 +137,9 @@ class RegionalSubtraction:
         return self._designs[direction]
 
     def select_direction(self):
-        """Decide which image to convolve."""
+        """Decide which image to convolve, if that is not decided yet."""
+        if self.direction is not None:
+            return
         if not self.config.parity:                   # C may choose a direction that has no star
             self.sides = {d: side for d, side in self.sides.items() if side.n_filled}
         if len(self.sides) == 1:

@@ -265,9 +265,10 @@ def _mask(args):
     except OSError as error:
         raise InputError(f'cannot read {args.inim}: the whole file is copied, so it takes no [extension]') from error
     with hdus:
-        hdu = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) == 2), None)
-        if hdu is None:
-            raise InputError(f'{args.inim} is tile-compressed, which no pixel-exact copy is possible of: funpack it')
+        hdu = next(hdu for hdu in hdus if hdu.header.get('ZNAXIS', hdu.header['NAXIS']) == 2
+                   and (hdu.is_image or 'ZIMAGE' in hdu.header))
+        if 'ZIMAGE' in hdu.header:
+            raise InputError(f'{args.inim} is tile-compressed, and packing it again could change pixels: funpack it')
         hdu.data[flagged] = _stored(args.fi, hdu)
         if 'DATASUM' in hdu.header:
             hdu.add_checksum()

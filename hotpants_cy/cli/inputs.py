@@ -66,16 +66,17 @@ def read_pair(args, parity):
 
 def _frame(name, data, common, sigma, bits, parity):
     cut = tuple(slice(n) for n in common)
-    sigma, bits = (_companion(path, data.shape, name) for path in (sigma, bits))
+    sigma, bits = (_companion(path, data.shape, name, dtype)
+                   for path, dtype in ((sigma, np.float32), (bits, np.float64)))
     return Frame.from_planes(data[cut], sigma=None if sigma is None else sigma[cut],
                              bits=None if bits is None else bits[cut], keep_masked_values=parity, name=name, owned=True)
 
 
-def _companion(path, shape, name):
+def _companion(path, shape, name, dtype):
     """Noise or mask image of one of the images, or None."""
     if path is None:
         return None
-    plane, _ = read_plane(path)
+    plane, _ = read_plane(path, dtype=dtype)
     if plane.shape != shape:
         # C leaves such a file out with a warning that is easily missed (F5)
         raise InputError(f'{path} has {plane.shape[1]} x {plane.shape[0]} pixels, but the {name} image has '

@@ -42,7 +42,10 @@ def run(args, command):
     check_writable(outputs, overwrite=not args.nc)
     config = config_of(args)
     pair = read_pair(args, config.parity)
-    config, table = completed(config, args, pair)
+    try:
+        config, table = completed(config, args, pair)
+    except ValueError as error:                      # what stands in a file is as bad as what stands on the line
+        raise InputError(str(error)) from error
     stars = read_stars(args.cmp or args.ssf, skip_first=bool(args.cmp)) if args.cmp or args.ssf else None
     hot = Hotpants(pair.template, pair.science, config=config, n_threads=args.threads, star_catalog=stars)
     if config.parity and (args.oci or args.cim):
@@ -79,10 +82,13 @@ def completed(config, args, pair):
         config = config.replace(region_list=regions_of_headers(*args.rkw, headers, pair.science.shape))
     if args.ki:
         table = read_table(args.ki)
-        if any(region.solution is None for region in table.regions):
-            raise InputError(f'{args.ki} has a region without a solution')
+        if table.pictures is not None or any(region.section is None for region in table.regions):
+            raise InputError(f'{args.ki} is no kernel table of Gaussians with a section for each region')
+        if table.width != config.kernel_width:
+            log.warning('warning: %s has a kernel %d pixels wide, and -r asks for %d', args.ki, table.width,
+                        config.kernel_width)
         if config.rkernel == 10 and table.width != config.kernel_width:
-            log.warning('warning: taking the kernel width from %s: %d pixels', args.ki, table.width)
+            log.warning('warning: taking the width of %s, since -r was not given', args.ki)
             config = config.replace(rkernel=table.width // 2, rss=max(config.rss, table.width // 2))
         config = config.replace(ko=table.ko, bgo=table.bgo, deg_fixe=table.degrees, sigma_gauss=table.sigmas,
                                 normalize=table.normalize, region_list=[region.section for region in table.regions])

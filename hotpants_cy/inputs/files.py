@@ -26,7 +26,7 @@ _COMPRESSED = {b'\x1f\x8b': gzip.open, b'BZ': bz2.open}
 
 # -- reading ----------------------------------------------------------------------------------
 
-def read_plane(path, *, blank_is_nan=True):
+def read_plane(path, *, blank_is_nan=True, dtype=np.float32):
     """Read one 2-D image of a FITS file.
 
     The physical value ``raw * BSCALE + BZERO`` is evaluated in float64 and rounded once, as the C program does
@@ -40,10 +40,12 @@ def read_plane(path, *, blank_is_nan=True):
         HDU that holds a 2-D image.
     blank_is_nan : bool, optional
         Whether integer pixels with the value ``BLANK`` become NaN (default) or keep their scaled value, as in C.
+    dtype : dtype, optional
+        float32 (default), or float64 for what must not be rounded, like mask bits.
 
     Returns
     -------
-    data : `~numpy.ndarray` of float32, shape (ny, nx)
+    data : `~numpy.ndarray` of ``dtype``, shape (ny, nx)
         The pixels in the units of the file, native and C-contiguous.
     header : `~astropy.io.fits.Header`
         A copy of the header of that HDU, nothing inherited.
@@ -70,16 +72,16 @@ def read_plane(path, *, blank_is_nan=True):
     >>> header['EXTNAME']
     'SCI'
     """
-    data, header, _ = read_image(path, blank_is_nan=blank_is_nan)
+    data, header, _ = read_image(path, blank_is_nan=blank_is_nan, dtype=dtype)
     return data, header
 
 
-def read_image(path, *, blank_is_nan=True, companions=()):
+def read_image(path, *, blank_is_nan=True, companions=(), dtype=np.float32):
     """Read one 2-D image and the planes that belong to it.
 
     Parameters
     ----------
-    path, blank_is_nan
+    path, blank_is_nan, dtype
         As for `read_plane`.
     companions : sequence of str, optional
         Names of extensions to read as well; only if the image is the first 2-D one in its file, since nobody
@@ -99,7 +101,7 @@ def read_image(path, *, blank_is_nan=True, companions=()):
     """
     with _opened(path) as (hdus, stream, key):
         hdu = _choose(hdus, key, stream)
-        data, header = _plane(hdu, blank_is_nan)
+        data, header = _plane(hdu, blank_is_nan, dtype)
         planes = {}
         if companions and hdu is next(h for h in hdus if _axes(h) == 2):
             found = {name: hdus[name] for name in companions if name in hdus and hdus[name] is not hdu}
@@ -187,14 +189,14 @@ def _flat(hdu):
     return hdu
 
 
-def _plane(hdu, blank_is_nan):
+def _plane(hdu, blank_is_nan, dtype=np.float32):
     header = hdu.header.copy()
     scale, zero = np.float64(header.get('BSCALE', 1)), np.float64(header.get('BZERO', 0))
     blank = header.get('BLANK') if blank_is_nan and header['BITPIX'] > 0 else None
     # tiles may span any rows, so a compressed image is decompressed at once
     raw = hdu.data if isinstance(hdu, fits.CompImageHDU) else hdu.section
     ny, nx = hdu.shape
-    plane = np.empty((ny, nx), np.float32)
+    plane = np.empty((ny, nx), dtype)
     rows = max(1, _BLOCK // max(1, nx))
     with np.errstate(over='ignore', invalid='ignore'):
         for y in range(0, ny, rows):

@@ -132,6 +132,8 @@ def _table_of(primary, table, pictures):
     shape = (int(header['IMAGENY']), int(header['IMAGENX'])) if 'IMAGENX' in header else None
     normalize = str(header.get('PHOTNORM', primary.get('PHOTNORM', 't')))[:1]
     width = int(header['FWKERN'])
+    if not 3 <= width <= 2001 or width % 2 == 0 or not all(0.01 <= sigma <= 1000 for sigma in sigmas):
+        raise InputError(f'a kernel of FWKERN = {width} pixels with Gaussians of sigma {sigmas} is impossible')
     return KernelTable(degrees, sigmas, width, ko, bgo, normalize, int(header.get('KCSTEP', width)), shape, regions,
                        pictures)
 
