@@ -77,6 +77,8 @@ class HotpantsConfig:
         Convolve the same image in all regions, the one chosen in the first [``-sconv``]. Default False.
     nstampx, nstampy : int, optional
         Stamps per region in x and y [``-nsx``, ``-nsy``]. Default 10.
+    nx, ny : int, optional
+        Accepted as by pyhotpants, for ``fwstamp``; the data have their own size. Default 2048.
     nss : int, optional
         Substamps (stars) kept per stamp, of which one at a time is fitted [``-nss``]. Default 3.
     rss : int, optional
@@ -172,6 +174,8 @@ class HotpantsConfig:
     same_direction: bool = _field(False, '-sconv', boolean())
     nstampx: int = _field(10, '-nsx', integer(1, 10000))
     nstampy: int = _field(10, '-nsy', integer(1, 10000))
+    nx: int = _field(2048, 'none', integer(1, 10**9))
+    ny: int = _field(2048, 'none', integer(1, 10**9))
     nss: int = _field(3, '-nss', integer(1, 10000))
     rss: int = _field(15, '-rss', integer(*_pixels))
     ks: float = _field(2.0, '-ks', real(0))
@@ -304,6 +308,16 @@ class HotpantsConfig:
     fwksstamp = substamp_width
     hwkernel = property(lambda self: self.rkernel, doc='Half width of the kernel in pixels.')
     hwksstamp = property(lambda self: self.rss, doc='Half width of a substamp in pixels.')
+
+    def stamp_width(self, nx, ny):
+        """Width in pixels that the stamps of an image of ``nx`` x ``ny`` pixels would have (spec 2.3)."""
+        width = min(nx // self.nregx // self.nstampx, ny // self.nregy // self.nstampy) - self.kernel_width
+        return width - 1 if width % 2 == 0 else width
+
+    @property
+    def fwstamp(self):
+        """Width in pixels of the stamps of an image of the size ``nx``, ``ny``."""
+        return self.stamp_width(self.nx, self.ny)
 
     @property
     def ncomp_ker(self):

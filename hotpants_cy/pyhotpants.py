@@ -83,10 +83,12 @@ class PyhotpantsNames:
             planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
                       'convolved_image_file': convolved, 'sigma_image_file': difference / noise}
         cards = header_cards(self.regions, self.config)
-        files = {path: plane_file(planes[name], self.science, cards)
+        without_unit = 'mask_image_file', 'sigma_image_file'
+        files = {path: plane_file(planes[name], self.science, cards, name not in without_unit)
                  for name in planes if (path := getattr(self.config, name))}
         if self.config.stamp_region_file:
-            files[self.config.stamp_region_file] = stars_file(self.final_substamps, self.config.substamp_width)
+            files[self.config.stamp_region_file] = stars_file(self.template_substamps + self.image_substamps,
+                                                              self.config.substamp_width)
         if not files:
             raise InputError(f'there is nothing to save: name a file in the configuration ({", ".join(_FILES)})')
         write_whole(files, overwrite=True)
@@ -106,8 +108,15 @@ class PyhotpantsNames:
         float64 array (size, size)
             Rows along y. The size is odd, so that the kernel is centred.
         """
-        kernel = self.kernel.image(*at_coords)
-        half = max(int(size_factor * len(kernel)) // 2, 0)
+        try:
+            x, y = (float(v) for v in at_coords)
+            half = int(size_factor * self.config.kernel_width) // 2
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f'visualize_kernel needs a position (x, y) and a number, not {at_coords!r} and '
+                             f'{size_factor!r}') from None
+        if not (np.isfinite([x, y]).all() and 0 <= half <= 100 * self.config.kernel_width):
+            raise InputError(f'there is no kernel of {size_factor:g} times its width at ({x:g}, {y:g})')
+        kernel = self.kernel.image(x, y)
         middle, keep = len(kernel) // 2, min(half, len(kernel) // 2)
         part = kernel[middle - keep:middle + keep + 1, middle - keep:middle + keep + 1]
         return np.pad(part, half - keep)

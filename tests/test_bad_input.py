@@ -368,7 +368,7 @@ def test_impossible_settings_are_one_line(capfd, folder, options):
 def test_a_negative_science_image_is_refused_with_the_flux_ratio(kind):
     negative = -SCIENCE if kind is np.asarray else CCDData(-SCIENCE, PAIR.science.uncertainty, unit='adu')
     text = refused(negative, error=hp.MismatchError)
-    ratio = float(text.split('came out as ')[1].split(':')[0])
+    ratio = float(text.split('come out as ')[1].split(' +-')[0])
     assert ratio == pytest.approx(-PAIR.kernel_sum, rel=0.05)
 
 
@@ -378,10 +378,10 @@ def test_a_negative_science_image_is_refused_with_the_flux_ratio(kind):
 def test_a_science_image_of_other_stars_is_refused(science):
     text = refused(science, error=hp.MismatchError)
     assert 'do not match' in text
-    assert float(text.split('leaves ')[1].split(' %')[0]) >= 90
+    median, scatter = (float(v) for v in text.split('come out as ')[1].split(';')[0].split(' +- '))
+    assert median < 2 * scatter
 
 
-@pytest.mark.xfail(reason='of images that do not match, one in eight passes the test of the signal left')
 @pytest.mark.parametrize(('seed', 'change'), [
     (3, lambda a: a[::-1].copy()), (5, lambda a: a[:, ::-1].copy()), (6, lambda a: np.roll(a, 30, axis=1)),
     (8, lambda a: np.roll(a, -30, axis=0)), (9, lambda a: a.T.copy())],

@@ -68,7 +68,7 @@ def test_no_other_flag_has_one_dash():
 
 def test_every_parameter_with_a_c_flag_is_set_by_that_flag():
     # -ng, -pca, -rf, --no-parity
-    elsewhere = {'ngauss', 'deg_fixe', 'sigma_gauss', 'use_pca', 'basis_images', 'region_list', 'parity'}
+    elsewhere = {'nx', 'ny', 'ngauss', 'deg_fixe', 'sigma_gauss', 'use_pca', 'basis_images', 'region_list', 'parity'}
     wanted = {f.name: f.metadata['flag'] for f in fields(HotpantsConfig)
               if f.name not in elsewhere and not f.name.endswith('_file')}
     assert {flag.field: flag.name for flag in TABLE.values() if flag.field} == wanted

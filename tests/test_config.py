@@ -32,6 +32,7 @@ IMPOSSIBLE = {
     **dict.fromkeys(('trdnoise', 'irdnoise', 'fitthresh', 'ks'), real(-1e-9)),
     **dict.fromkeys(('tpedestal', 'ipedestal', 'kfm', 'kf_spread_mask2'), real()),
     **dict.fromkeys(('rkernel', 'rss'), whole(1, 1000)),
+    **dict.fromkeys(('nx', 'ny'), whole(1, 10**9)),
     'kcs': whole(1, 1000, none=True),
     **dict.fromkeys(('ko', 'bgo'), whole(0, 10)),
     'ngauss': whole(1, 100, none=True),

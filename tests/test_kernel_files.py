@@ -259,9 +259,9 @@ def test_tables_without_all_coefficients_are_refused(change, column):
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('cards', [
     {'FWKERN': -3}, {'FWKERN': 0}, {'FWKERN': 12}, {'FWKERN': 100001}, {'SIGMA1': '0.0'}, {'SIGMA1': '-1.0'},
-    {'SIGMA1': 'nan'}, *(pytest.param(cards, marks=pytest.mark.xfail(reason='not all numbers are checked')) for cards in (
-        {'CKORDER': -1}, {'BGORDER': -2}, {'KCSTEP': 0}, {'KCSTEP': -5}, {'DGAUSS1': -1}, {'BUFFER00': '[10:1,10:1]'},
-        {'hdu': 0, 'CONVOL00': 'Q'}, {'column': lambda c: np.where(np.arange(len(c)) == 3, np.nan, c)},
-        {'column': lambda c: np.where(np.arange(len(c)) == 3, np.inf, c)}))], ids=str)
+    {'SIGMA1': 'nan'}, {'CKORDER': -1}, {'BGORDER': -2}, {'KCSTEP': 0}, {'KCSTEP': -5}, {'DGAUSS1': -1},
+    {'BUFFER00': '[10:1,10:1]'}, {'hdu': 0, 'CONVOL00': 'Q'},
+    {'column': lambda c: np.where(np.arange(len(c)) == 3, np.nan, c)},
+    {'column': lambda c: np.where(np.arange(len(c)) == 3, np.inf, c)}], ids=str)
 def test_tables_of_impossible_numbers_are_refused(change, cards):
     refused(change(**cards))

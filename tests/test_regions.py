@@ -228,7 +228,6 @@ def test_a_kernel_with_a_hole_comes_back_from_a_file(half, tmp_path):
     assert_array_equal(again.image(100, 100), kernel.image(100, 100))
 
 
-@pytest.mark.xfail(reason='a mosaic of one region is read as the model of the whole image, and does not apply to it')
 def test_a_kernel_with_a_hole_applies_alike_after_reading(half, tmp_path):
     kernel = half[1].kernel
     kernel.write(tmp_path / 'k.fits')

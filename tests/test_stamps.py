@@ -132,7 +132,7 @@ def test_a_slot_is_used_until_it_holds_a_star():
     assert positions(side) == [[in_cell(k)[:2]] for k in (1, 4, 5)]
     assert side.n_filled == 3
     assert len(side.slots) == 6
-    assert [(s.id, s.stamp_group_id) for stamp in side.stamps for s in stamp.substamps] == [(0, 0), (0, 1), (0, 2)]
+    assert [(s.id, s.stamp_group_id) for stamp in side.stamps for s in stamp.substamps] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_positions_are_those_of_the_image():

@@ -148,16 +148,6 @@ class Design:
             log.warning('only %d substamps for the %d spatial terms of the kernel: the result means little', n,
                         len(self.terms))
 
-    def unmatched_merits(self, slots):
-        """Merit that the substamps in use at ``slots`` would have with no kernel but a constant."""
-        xs, ys = self._positions(slots)
-        half = self.config.rss
-        merits = []
-        for slot, x, y in zip(slots, xs, ys, strict=True):
-            stars = self.target_data[y - half:y + half + 1, x - half:x + half + 1].astype(float)
-            merits.append(np.mean((stars - np.median(stars))**2 / self.variance[slot]))
-        return np.array(merits)
-
     def merits(self, model, slots, mask, kind='v'):
         """Merit of the substamps in use at ``slots`` under a kernel; -1 where it is meaningless (spec 5.4).
 

@@ -14,7 +14,7 @@ __all__ = ['KernelFit', 'iterate']
 
 log = logging.getLogger(__name__)
 
-UNEXPLAINED = 0.9
+AGREEMENT = 2         # scatters that the median flux ratio of the stars must lie above zero
 
 
 @dataclass(frozen=True)
@@ -73,23 +73,27 @@ def iterate(design, mask):
         n_live = sum(stamp.alive for stamp in stamps)
         log.info('iteration %d: mean merit %.3f, scatter %.3f, %d of %d stamps remain', iterations, mean, scatter,
                  n_live, len(stamps))
-    check_match(design, live, merits)
+    check_match(design, live)
     for stamp in stamps:
         if stamp.alive:
             stamp.substamp.status, stamp.substamp.reason = SubstampStatus.USED_IN_FINAL_FIT, ''
     return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, design.background_covariance(live, mean))
 
 
-def check_match(design, live, merits):
-    """Refuse a kernel that explains next to nothing of the stars; with ``parity`` only warn, as C goes on."""
-    if design.config.fom != 'v':
+def check_match(design, live):
+    """Refuse a kernel for stars of which each asks for another one; with ``parity`` only warn, as C goes on.
+
+    Where the images show the same stars, the kernel sums of single stars scatter by some per cent; where they do not,
+    by more than their median.
+    """
+    sums = design.local_sums()[live]
+    sums = sums[np.isfinite(sums)]
+    median = np.median(sums) if len(sums) else 0.0
+    scatter = 1.4826 * np.median(np.abs(sums - median)) if len(sums) else 0.0
+    if median > AGREEMENT * scatter:
         return
-    with np.errstate(all='ignore'):
-        left = np.sum(merits[merits != -1]) / np.sum(design.unmatched_merits(live)[merits != -1])
-    if left < UNEXPLAINED:
-        return
-    message = (f'the two images do not match: the best kernel leaves {100 * left:.0f} % of the signal of the '
-               f'{len(live)} stars used; are they of the same field, and on the same pixels?')
+    message = (f'the two images do not match: the flux ratios of the {len(live)} stars used, each taken alone, come '
+               f'out as {median:.3g} +- {scatter:.3g}; are they of the same field, and on the same pixels?')
     if not design.config.parity:
         raise MismatchError(message)
     log.warning('warning: %s', message)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +106,8 @@ def read_table(path):
         The file holds no whole kernel table.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
+            warnings.simplefilter('ignore')          # what they warn of is an error here
             tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and 'NGAUSS' in hdu.header]
             if not tables:
                 raise InputError('it holds no kernel table')
@@ -126,16 +128,20 @@ def _table_of(primary, table, pictures):
     # C reads and uses them in single precision
     sigmas = tuple(float(header.get(f'SIGMA{k}', np.float32(header[f'SGAUSS{k}']))) for k in range(1, n + 1))
     ko, bgo = int(header['CKORDER']), int(header['BGORDER'])
+    if not all(0 <= order <= 20 for order in (ko, bgo, *degrees)):
+        raise InputError(f'orders CKORDER = {ko}, BGORDER = {bgo} and degrees {degrees} must lie between 0 and 20')
     n_basis = sum((d + 1) * (d + 2) // 2 for d in degrees) if pictures is None else len(pictures)
     size = 1 + (n_basis - 1) * ((ko + 1) * (ko + 2) // 2) + (bgo + 1) * (bgo + 2) // 2
     regions = [_region_of(primary, header, name, table.data[name], size) for name in table.columns.names]
     shape = (int(header['IMAGENY']), int(header['IMAGENX'])) if 'IMAGENX' in header else None
     normalize = str(header.get('PHOTNORM', primary.get('PHOTNORM', 't')))[:1]
     width = int(header['FWKERN'])
+    step = int(header.get('KCSTEP', width))
     if not 3 <= width <= 2001 or width % 2 == 0 or not all(0.01 <= sigma <= 1000 for sigma in sigmas):
         raise InputError(f'a kernel of FWKERN = {width} pixels with Gaussians of sigma {sigmas} is impossible')
-    return KernelTable(degrees, sigmas, width, ko, bgo, normalize, int(header.get('KCSTEP', width)), shape, regions,
-                       pictures)
+    if not 1 <= step <= 2001:
+        raise InputError(f'KCSTEP = {step} is impossible')
+    return KernelTable(degrees, sigmas, width, ko, bgo, normalize, step, shape, regions, pictures)
 
 
 def _region_of(primary, header, name, column, size):
@@ -145,17 +151,23 @@ def _region_of(primary, header, name, column, size):
     suffix = f'{index:02d}'
     solution = np.array(column, float)[1:size + 1]
     section, buffer = (_section_of(h.get(stem + suffix)) for h, stem in ((primary, 'REGION'), (header, 'BUFFER')))
+    if not np.isfinite(solution).all():
+        raise InputError(f'its column {name} holds numbers that are not finite')
     if section is None or not solution.any():
         return TableRegion(index, section, buffer, 't', {}, None)
     values = {stem: float(primary[stem + suffix]) for stem in _NUMBERS if stem + suffix in primary}
-    direction = 't' if str(primary[f'CONVOL{suffix}']).startswith('T') else 'i'
+    direction = {'TEMPLATE': 't', 'IMAGE': 'i'}[str(primary[f'CONVOL{suffix}']).strip()]
     return TableRegion(index, section, buffer, direction, values, solution)
 
 
 def _section_of(text):
     if text is None:
         return None
-    return tuple(int(v) - 1 for v in _SECTION.fullmatch(text.strip()).groups())
+    match = _SECTION.fullmatch(str(text).strip())
+    x0, x1, y0, y1 = (int(v) - 1 for v in match.groups()) if match else (0, -1, 0, -1)
+    if not (0 <= x0 <= x1 and 0 <= y0 <= y1):
+        raise InputError(f'{text!r} is no section [x1:x2,y1:y2]')
+    return x0, x1, y0, y1
 
 
 def read_kernels(path):
@@ -175,7 +187,7 @@ def read_kernels(path):
         frame = RegionFrame((x0, y0), (y1 - y0 + 1, x1 - x0 + 1))
         models.append(KernelModel(entry.solution, basis, table.ko, table.bgo, frame, entry.direction,
                                   table.block_width))
-    if len(table.regions) == 1:
+    if len(table.regions) == 1 and table.shape in (None, (y1 + 1, x1 + 1)):
         return models[0]
     return KernelMosaic(models, [entry.section for entry in entries], table.shape)
 
@@ -240,7 +252,7 @@ def write_kernels(path, models, sections, shape, *, overwrite=False):
     primary.header['KERINFO'] = True
     columns = [fits.Column(f'Region{k}', 'D', array=c_column(model)) for k, model in enumerate(models)]
     table = fits.BinTableHDU.from_columns(columns)
-    cards = [('EXTNAME', KERNEL_TABLE), ('OBJECT', KERNEL_TABLE), ('PHOTNORM', 't', 'taken if nothing else is said')]
+    cards = [('EXTNAME', KERNEL_TABLE), ('OBJECT', KERNEL_TABLE), ('PHOTNORM', 't', 'flux scale that -ki gives')]
     cards += model_cards(getattr(basis, 'degrees', ()), getattr(basis, 'sigmas', ()), basis.width, models[0].ko,
                          models[0].bgo)
     for keyword, value, *comment in cards + frame_cards(dict(enumerate(models)), shape):

@@ -26,7 +26,7 @@ class TextFile:
         Path(path).write_text(self.text, encoding='ascii')
 
 
-def plane_file(plane, frame, cards):
+def plane_file(plane, frame, cards, in_data_units=True):
     """HDU list with one plane as its primary image.
 
     Parameters
@@ -37,16 +37,19 @@ def plane_file(plane, frame, cards):
         The science image, for its header and WCS.
     cards : dict
         ``(value, comment)`` by keyword, to add to the header.
+    in_data_units : bool, optional
+        Whether the unit of the science image is that of the plane. Default True.
 
     Returns
     -------
     `~astropy.io.fits.HDUList`
     """
     header = result_header(frame, cards)
+    if not in_data_units:
+        header.remove('BUNIT', ignore_missing=True)
     if frame.wcs is not None:
         header.update(frame.wcs.to_header(relax=True))
     if plane.dtype.kind == 'i':
-        header.remove('BUNIT', ignore_missing=True)
         plane = np.clip(plane, 0, 0xffff).astype(np.uint16)
     return fits.HDUList([fits.PrimaryHDU(plane, header)])
 

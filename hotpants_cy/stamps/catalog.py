@@ -35,6 +35,5 @@ def star_positions(catalog):
     except (TypeError, ValueError):
         positions = np.empty(0)
     if positions.ndim != 2 or positions.shape[1] != 2 or not np.isfinite(positions).all():
-        raise InputError('a star catalogue must be a list of positions (x, y), finite numbers, not an array of shape '
-                         f'{np.shape(catalog)}')
+        raise InputError('a star catalogue must be a list of positions (x, y), each of two finite numbers')
     return positions - np.float32(1)

@@ -34,6 +34,8 @@ class Side:
         Stamps in the order of the grid; unfilled ones at the end.
     n_filled : int
         How many of them hold a substamp.
+    n_found : int
+        How many substamps there are.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Side:
     bits: tuple
     slots: list
     n_filled: int = 0
+    n_found: int = 0
 
     @classmethod
     def of(cls, name, data, high, n_cells):
@@ -100,7 +103,7 @@ def walk(sides, mask, region, grid, config, threshold, stars):
     """Go through the cells once; a slot that gets a substamp is kept, and the next one is opened."""
     work = np.empty(max(grid.width, 1)**2, np.float32)
     for side in sides:
-        side.n_filled = 0
+        side.n_filled = side.n_found = 0
     for corner, shape in cells_of(region, grid):
         cell = Cell(sides, mask, region, corner, shape, config, threshold, work)
         if stars is not None:
@@ -172,4 +175,5 @@ class Cell:
     def _append(self, side, stamp, x, y, score):
         x0, y0 = self.region.origin
         direction = 't' if side.name == 'template' else 'i'
-        stamp.substamps.append(Substamp(len(stamp.substamps), side.n_filled, x + x0, y + y0, score, direction))
+        stamp.substamps.append(Substamp(side.n_found, side.n_filled, x + x0, y + y0, score, direction))
+        side.n_found += 1

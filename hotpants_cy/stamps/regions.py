@@ -86,9 +86,7 @@ def stamp_grid(shape, config):
     ny, nx = shape
     per_region_x, per_region_y = nx // config.nregx, ny // config.nregy
     n_x, n_y = config.nstampx, config.nstampy
-    width = min(per_region_x // n_x, per_region_y // n_y) - config.kernel_width
-    if width % 2 == 0:
-        width -= 1
+    width = config.stamp_width(nx, ny)
     if width < config.substamp_width:
         width = config.substamp_width + config.kernel_width - 1
         n_x, n_y = per_region_x // width, per_region_y // width

@@ -27,7 +27,7 @@ class Substamp:
     Attributes
     ----------
     id : int
-        Number of the substamp in its stamp, from 0.
+        Number of the substamp among those found in its image, from 0.
     stamp_group_id : int
         Number of the stamp (grid cell) that it belongs to.
     x, y : int
@@ -51,7 +51,7 @@ class Substamp:
     stamp_group_id: int
     x: int
     y: int
-    score: float
+    score: float = 0.0
     direction: str = 't'
     status: SubstampStatus = SubstampStatus.FOUND
     reason: str = ''
