@@ -84,12 +84,23 @@ def random_draws(double[::1] out):
         out[i] = draw(&g)
 
 
+cdef bint any_eligible(const Box *box) noexcept nogil:
+    cdef Py_ssize_t x, y
+    for y in range(box.ny):
+        for x in range(box.nx):
+            if eligible(box, x, y):
+                return True
+    return False
+
+
 cdef int sorted_sample(const Box *box, float *sample) noexcept nogil:
     """Up to 100 eligible values drawn with replacement, ascending."""
     cdef Generator g
     cdef Py_ssize_t _trial, x, y
     cdef int n = 0, i
     cdef float value
+    if not any_eligible(box):                    # the draws would all be in vain
+        return 0
     seed(&g)
     for _trial in range(box.nx * box.ny):
         x = <Py_ssize_t> floor(draw(&g) * box.nx)
