@@ -32,11 +32,13 @@ def real(low=-math.inf, high=math.inf, *, above=False, finite=True):
     return check, f'a number from {low:g} to {high:g}'
 
 
-def integer(low, high):
+def integer(low, high, *, or_boolean=False):
     """A whole number of a range, ends included."""
     def check(value):
         if isinstance(value, (bool, np.bool_)):
-            raise TypeError
+            if not or_boolean:
+                raise TypeError
+            value = int(value)
         value = operator.index(value)
         if not low <= value <= high:
             raise ValueError

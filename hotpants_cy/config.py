@@ -194,7 +194,7 @@ class HotpantsConfig:
     basis_images: np.ndarray | None = field(default=None, compare=False, repr=False,
                                             metadata=_metadata('-pca', basis_images()))
     auto_search: bool = _field(True, '-afssc', boolean())
-    verbose: int = _field(0, '-v', integer(0, 2))
+    verbose: int = _field(0, '-v', integer(0, 2, or_boolean=True))
     parity: bool = _field(False, '--parity', boolean())
     output_file: str | None = _field(None, '-outim', or_none(path()))
     noise_image_file: str | None = _field(None, '-oni', or_none(path()))

@@ -1,5 +1,7 @@
 """What pyhotpants' ``Hotpants`` has beside the five steps: attributes, files, looks inside."""
 
+import logging
+
 import numpy as np
 
 from .exceptions import InputError
@@ -8,6 +10,8 @@ from .products.files import plane_file, stars_file
 from .products.header import header_cards
 
 __all__ = ['PyhotpantsNames']
+
+log = logging.getLogger(__name__)
 
 _FILES = ('output_file', 'noise_image_file', 'mask_image_file', 'convolved_image_file', 'sigma_image_file',
           'stamp_region_file')
@@ -71,10 +75,10 @@ class PyhotpantsNames:
         convolved image to ``convolved_image_file``, difference over noise to ``sigma_image_file``, the stars to
         ``stamp_region_file`` as ds9 boxes: used green, rejected by the fit red, by the direction test yellow.
 
+        Nothing happens, but for a line in the log, if it names none.
+
         Raises
         ------
-        InputError
-            The configuration names no file.
         OutputError
             A file cannot be written; none was then.
         """
@@ -90,7 +94,7 @@ class PyhotpantsNames:
             files[self.config.stamp_region_file] = stars_file(self.template_substamps + self.image_substamps,
                                                               self.config.substamp_width)
         if not files:
-            raise InputError(f'there is nothing to save: name a file in the configuration ({", ".join(_FILES)})')
+            log.warning('there is nothing to save: name a file in the configuration (%s)', ', '.join(_FILES))
         write_whole(files, overwrite=True)
 
     def visualize_kernel(self, at_coords, size_factor=2.0):
