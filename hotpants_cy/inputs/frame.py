@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 
 from ..exceptions import InputError
-from .planes import as_bits, as_mask, as_plane, as_unit, as_variance, flag_plane, is_shared, replaced, scaled, union
+from .planes import (
+    absurd,
+    as_bits,
+    as_mask,
+    as_plane,
+    as_unit,
+    as_variance,
+    flag_plane,
+    is_shared,
+    replaced,
+    scaled,
+    union,
+)
 from .sources import planes_of_array, planes_of_file, planes_of_nddata
 
 __all__ = ['Frame', 'as_frame', 'check_pair']
@@ -65,7 +77,8 @@ class Frame:
         Parameters
         ----------
         data : array-like, shape (ny, nx)
-            Integers or floats of any size and byte order. Pixels that are not finite get NAN and INPUT_ISBAD.
+            Integers or floats of any size and byte order. Pixels that are not finite get NAN and INPUT_ISBAD; unless
+            ``keep_masked_values``, so do those beyond 1e18 in an image of much smaller values.
         sigma, variance : array-like, shape (ny, nx), optional
             Standard deviation in data units, or variance in data units squared; not both. Pixels where it is not
             finite, or negative, get NAN and INPUT_ISBAD.
@@ -109,7 +122,8 @@ class Frame:
             raise InputError(f'{name} image: give sigma or variance, not both')
         values = as_plane(data, f'{name} image')
         noise = as_variance(sigma, variance, values.shape, name)
-        planes = [(values, owned or not is_shared(values, data), ~np.isfinite(values))]
+        bad = ~np.isfinite(values) if keep_masked_values else absurd(values)
+        planes = [(values, owned or not is_shared(values, data), bad)]
         if noise is not None:
             mine = owned or sigma is not None or not is_shared(noise, variance)
             good = np.isfinite(noise) & (noise >= 0)

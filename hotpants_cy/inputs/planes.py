@@ -7,7 +7,7 @@ import numpy as np
 from ..exceptions import InputError
 from .flags import HotpantsFlags
 
-__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'flag_plane', 'is_shared',
+__all__ = ['absurd', 'as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'flag_plane', 'is_shared',
            'replaced', 'scaled', 'union']
 
 _MASKED = int(HotpantsFlags.INPUT_MASK | HotpantsFlags.INPUT_ISBAD)
@@ -93,6 +93,15 @@ def as_unit(unit):
     if isinstance(unit, FunctionUnitBase) or unit.is_equivalent(mag):
         raise InputError(f'images in {unit} cannot be subtracted; convert to a linear unit first')
     return unit
+
+
+def absurd(values):
+    """Pixels that are not finite, or so far beyond the others that one of them would outweigh all in any sum."""
+    bad = ~np.isfinite(values)
+    if np.any(values > 1e18) or np.any(values < -1e18):
+        typical = np.median(np.abs(values[~bad])) if not bad.all() else 0
+        bad |= np.abs(values) > min(max(1e18, 1e12 * float(typical)), float(np.finfo(np.float32).max))
+    return bad
 
 
 def is_shared(plane, source):
