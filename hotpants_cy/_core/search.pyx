@@ -44,24 +44,26 @@ cdef double box_score(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept n
     return score
 
 
+cdef inline bint significant(const Cell *cell, Py_ssize_t i) noexcept nogil:
+    """Whether a pixel may belong to a star: usable, and high enough over the sky; marks it if it is saturated."""
+    cdef double value = cell.data[i]
+    if cell.mask[i] & (FORBIDDEN | cell.bad | cell.skip):
+        return False
+    if value >= cell.high:
+        cell.mask[i] |= cell.bad
+        return False
+    return not (value - cell.sky) * cell.inverse_sigma < cell.threshold
+
+
 cdef void recentre(const Cell *cell, Py_ssize_t *xc, Py_ssize_t *yc) noexcept nogil:
     """Move to the brightest usable pixel of the box around a candidate."""
     cdef Py_ssize_t x, y, i, x0 = xc[0], y0 = yc[0]
-    cdef int forbidden = FORBIDDEN | cell.bad | cell.skip
-    cdef double value, highest = cell.data[y0 * cell.stride + x0]
+    cdef double highest = cell.data[y0 * cell.stride + x0]
     for y in range(max(y0 - cell.half_width, 0), min(y0 + cell.half_width + 1, cell.ny)):
         for x in range(max(x0 - cell.half_width, 0), min(x0 + cell.half_width + 1, cell.nx)):
             i = y * cell.stride + x
-            if cell.mask[i] & forbidden:
-                continue
-            value = cell.data[i]
-            if value >= cell.high:
-                cell.mask[i] |= cell.bad
-                continue
-            if (value - cell.sky) * cell.inverse_sigma < cell.threshold:
-                continue
-            if value > highest:
-                highest = value
+            if significant(cell, i) and cell.data[i] > highest:
+                highest = cell.data[i]
                 xc[0] = x
                 yc[0] = y
 
@@ -78,18 +80,11 @@ cdef Py_ssize_t scan(const Cell *cell, double level, Py_ssize_t found, Py_ssize_
                      int *xs, int *ys, double *scores) noexcept nogil:
     """Take the peaks above a level in the order of the pixels, until ``target`` are found."""
     cdef Py_ssize_t x, y, i, xc, yc
-    cdef int forbidden = FORBIDDEN | cell.bad | cell.skip
-    cdef double value, score
+    cdef double score
     for y in range(cell.ny):
         for x in range(cell.nx):
             i = y * cell.stride + x
-            if cell.mask[i] & forbidden:
-                continue
-            value = cell.data[i]
-            if value >= cell.high:
-                cell.mask[i] |= cell.bad
-                continue
-            if (value - cell.sky) * cell.inverse_sigma < cell.threshold or not value > level:
+            if not significant(cell, i) or not cell.data[i] > level:
                 continue
             xc = x
             yc = y

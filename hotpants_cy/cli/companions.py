@@ -15,11 +15,9 @@ from astropy.io import fits
 from ..config import HotpantsConfig
 from ..exceptions import HotpantsError, InputError
 from ..inputs.files import read_plane, write_whole
-from ..kernel.basis import GaussianBasis, ImageBasis
-from ..kernel.model import KernelModel
 from ..kernel.mosaic import KernelMosaic
 from ..kernel.spatial import RegionFrame
-from ..kernel.table import read_table
+from ..kernel.table import models_of, read_live_table
 from ..stamps.regions import regions_of
 from .options import config_of, parse
 
@@ -198,21 +196,14 @@ def read_mosaic(path):
     InputError
         The file holds no whole kernel.
     """
-    table = read_table(path)
-    live = [entry for entry in table.regions if entry.solution is not None]
-    if not live:
-        raise InputError(f'{path} holds no kernel: the fit of each region failed')
+    table, live = read_live_table(path)
     header = fits.getheader(path, 0)
     shape = table.shape or (header.get('NAXIS2') or 1 + max(entry.section[3] for entry in live),
                             header.get('NAXIS1') or 1 + max(entry.section[1] for entry in live))
     buffers = [entry.buffer for entry in live]
     if None in buffers:
         buffers = _buffers(table, live, shape, str(header.get('DIFFCMD', '')))
-    basis = (GaussianBasis(table.width // 2, table.degrees, table.sigmas) if table.pictures is None
-             else ImageBasis(table.pictures))
-    models = [KernelModel(entry.solution, basis, table.ko, table.bgo, RegionFrame((x0, y0), (y1 - y0 + 1, x1 - x0 + 1)),
-                          entry.direction, table.block_width)
-              for entry, (x0, x1, y0, y1) in zip(live, buffers, strict=True)]
+    models = models_of(table, live, buffers)
     sums = [entry.values['KSUM'] if 'KSUM' in entry.values else _central_sum(model)
             for entry, model in zip(live, models, strict=True)]
     return KernelMosaic(models, [entry.section for entry in live], shape), sums

@@ -7,11 +7,11 @@ import warnings
 
 from ..exceptions import HotpantsError
 from .options import parse
+from .run import NOTICE, run
 
 __all__ = ['main']
 
 # a run that fails says one line; one that succeeds says by default in a few what it did
-NOTICE = 25
 LEVELS = {0: logging.WARNING, 1: NOTICE, 2: logging.DEBUG}
 
 
@@ -36,7 +36,6 @@ def main(argv=None):
         from . import companions
         return getattr(companions, argv[0])(argv[1:])
     args = parse(argv)
-    from .run import run  # astropy is slow to import, and --help does not need it
     try:
         with _messages(args.v):
             run(args, shlex.join(['hotpants-cy', *argv]))

@@ -15,9 +15,10 @@ from .options import config_of, program_version
 from .outputs import RegionReport, c_files, star_files
 from .storage import written_range
 
-__all__ = ['run']
+__all__ = ['NOTICE', 'run']
 
-NOTICE = 25      # between a progress message and a warning; see main.py
+#: Level of the few lines about a run that succeeds, between progress and a warning.
+NOTICE = 25
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,12 @@ from ..exceptions import InputError
 from .flags import HotpantsFlags
 from .noise import NoiseModel
 
-__all__ = ['Exposure', 'working_mask']
+__all__ = ['Exposure', 'letter_of', 'working_mask']
+
+
+def letter_of(name):
+    """'t' for 'template' and 'i' for 'science'."""
+    return 't' if name == 'template' else 'i'
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Exposure:
     @classmethod
     def of(cls, frame, config):
         """Exposure of a `Frame` with the parameters that ``config`` has for its side (``t...`` or ``i...``)."""
-        side = 't' if frame.name == 'template' else 'i'
+        side = letter_of(frame.name)
         pedestal = np.float32(getattr(config, f'{side}pedestal'))
         data = frame.data - pedestal if pedestal else frame.data
 
@@ -73,6 +78,11 @@ class Exposure:
         return cls(frame.name, data, frame.variance, frame.flags,
                    NoiseModel(getattr(config, f'{side}gain'), getattr(config, f'{side}rdnoise')),
                    limit('lthresh', -math.inf), high, kernel_high, config.single('fillval'))
+
+    @property
+    def letter(self):
+        """'t' or 'i', as directions and parameters name the image."""
+        return letter_of(self.name)
 
     def cutout(self, cut):
         """Pixels of a section, contiguous."""

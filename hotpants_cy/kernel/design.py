@@ -45,7 +45,7 @@ class Design:
         self.source, self.target = source, target
         self.source_data, self.target_data = (e.cutout(region.buffered) for e in (source, target))
         self.region, self.basis, self.frame, self.config, self.n_threads = region, basis, frame, config, n_threads
-        self.direction = source.name[0].replace('s', 'i')
+        self.direction = source.letter
         self.terms, self.background_terms = Monomials(config.ko), Monomials(config.bgo)
         n, size = len(stamps), config.substamp_width
         n_total = len(basis) + len(self.background_terms)

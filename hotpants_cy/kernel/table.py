@@ -15,8 +15,8 @@ from .model import KernelModel
 from .mosaic import KernelMosaic
 from .spatial import RegionFrame
 
-__all__ = ['KERNEL_TABLE', 'KernelTable', 'TableRegion', 'c_column', 'frame_cards', 'model_cards', 'read_kernels',
-           'read_table', 'section_text', 'write_kernels']
+__all__ = ['KERNEL_TABLE', 'KernelTable', 'TableRegion', 'c_column', 'frame_cards', 'model_cards', 'models_of',
+           'read_kernels', 'read_live_table', 'read_table', 'section_text', 'write_kernels']
 
 KERNEL_TABLE = 'Convolution Kernel Information'
 
@@ -170,24 +170,33 @@ def _section_of(text):
     return x0, x1, y0, y1
 
 
+def read_live_table(path):
+    """Read a kernel table, and list its regions that have a kernel; it is an InputError if none has."""
+    table = read_table(path)
+    live = [entry for entry in table.regions if entry.solution is not None]
+    if not live:
+        raise InputError(f'{path} holds no kernel: the fit of each region failed')
+    return table, live
+
+
+def models_of(table, entries, buffers):
+    """Make the `KernelModel` of each entry of a table, fitted on the rectangle (x0, x1, y0, y1) of ``buffers``."""
+    basis = (GaussianBasis(table.width // 2, table.degrees, table.sigmas) if table.pictures is None
+             else ImageBasis(table.pictures))
+    return [KernelModel(entry.solution, basis, table.ko, table.bgo, RegionFrame((x0, y0), (y1 - y0 + 1, x1 - x0 + 1)),
+                        entry.direction, table.block_width)
+            for entry, (x0, x1, y0, y1) in zip(entries, buffers, strict=True)]
+
+
 def read_kernels(path):
     """Read the kernels of a table as a model, or as a mosaic of several; see `KernelModel.read`."""
-    table = read_table(path)
-    entries = [entry for entry in table.regions if entry.solution is not None]
-    if not entries:
-        raise InputError(f'{path} holds no kernel: the fit of each region failed')
+    table, entries = read_live_table(path)
     if len(table.regions) > 1 and any(entry.buffer is None for entry in entries):
         raise InputError(f'{path} does not say on which pixels the kernels of its {len(entries)} regions were fitted; '
                          'use it with hotpants-cy -ki and the options of the run that made it')
-    basis = (GaussianBasis(table.width // 2, table.degrees, table.sigmas) if table.pictures is None
-             else ImageBasis(table.pictures))
-    models = []
-    for entry in entries:
-        x0, x1, y0, y1 = entry.buffer or entry.section
-        frame = RegionFrame((x0, y0), (y1 - y0 + 1, x1 - x0 + 1))
-        models.append(KernelModel(entry.solution, basis, table.ko, table.bgo, frame, entry.direction,
-                                  table.block_width))
-    if len(table.regions) == 1 and table.shape in (None, (y1 + 1, x1 + 1)):
+    buffers = [entry.buffer or entry.section for entry in entries]
+    models = models_of(table, entries, buffers)
+    if len(table.regions) == 1 and table.shape in (None, (buffers[0][3] + 1, buffers[0][1] + 1)):
         return models[0]
     return KernelMosaic(models, [entry.section for entry in entries], table.shape)
 

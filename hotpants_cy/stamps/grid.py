@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..inputs.exposure import letter_of
 from ..inputs.flags import HotpantsFlags
 from .search import mark_star, score_star, search_cell
 from .substamp import Stamp, Substamp
@@ -49,7 +50,7 @@ class Side:
     @classmethod
     def of(cls, name, data, high, n_cells):
         """Side with empty slots."""
-        letter = name[0].replace('s', 'i').upper()
+        letter = letter_of(name).upper()
         bits = tuple(int(getattr(HotpantsFlags, f'{letter}_{what}')) for what in ('BAD', 'SKIP'))
         return cls(name, data, high, bits, [Stamp() for _ in range(n_cells)])
 
@@ -174,6 +175,5 @@ class Cell:
 
     def _append(self, side, stamp, x, y, score):
         x0, y0 = self.region.origin
-        direction = 't' if side.name == 'template' else 'i'
-        stamp.substamps.append(Substamp(side.n_found, side.n_filled, x + x0, y + y0, score, direction))
+        stamp.substamps.append(Substamp(side.n_found, side.n_filled, x + x0, y + y0, score, letter_of(side.name)))
         side.n_found += 1
