@@ -83,9 +83,11 @@ class PyhotpantsNames:
             A file cannot be written; none was then.
         """
         difference, convolved, noise, flags = self.convolve_and_difference()
-        with np.errstate(divide='ignore', invalid='ignore'):
-            planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
-                      'convolved_image_file': convolved, 'sigma_image_file': difference / noise}
+        planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
+                  'convolved_image_file': convolved}
+        if self.config.sigma_image_file:
+            with np.errstate(divide='ignore', invalid='ignore'):
+                planes['sigma_image_file'] = difference / noise
         cards = header_cards(self.regions, self.config)
         without_unit = 'mask_image_file', 'sigma_image_file'
         files = {path: plane_file(planes[name], self.science, cards, name not in without_unit)
