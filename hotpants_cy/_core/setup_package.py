@@ -1,28 +1,48 @@
 """Build one extension per .pyx file here, with OpenMP where the compiler has it.
 
+A file ``name_v3.pyx`` or ``name_v4.pyx`` is compiled for that level of x86-64 and is left out elsewhere;
+`hotpants_cy.instructions` picks at run time. What has ``vector`` in its name needs the vector types of gcc and clang.
+
 ``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks. Remove ``build/`` when
 changing these: what was compiled is not compiled again.
 """
 import os
+import platform
 from pathlib import Path
 
 from extension_helpers import add_openmp_flags_if_available
 from setuptools import Extension
 
 HERE = Path(__file__).parent
-# -ffp-contract=off: a fused multiply-add rounds once where the C program rounds twice, which
-# picks another solution in ill-conditioned fits (DESIGN, section 3)
-FLAGS = ['/O2'] if os.name == 'nt' else ['-O3', '-fno-math-errno', '-ffp-contract=off']
+FLAGS = ['/O2'] if os.name == 'nt' else ['-O3', '-fno-math-errno']
+# a fused multiply-add rounds once where the C program rounds twice, which picks another solution in
+# ill-conditioned fits (DESIGN, section 3); only what comes after the fit may use it
+EXACT = [] if os.name == 'nt' else ['-ffp-contract=off']
+FUSED = [] if os.name == 'nt' else ['-ffp-contract=fast']
+# just what `cpu.pyx` asks the CPU for
+LEVELS = {'v3': ['-mavx2', '-mfma'],
+          'v4': ['-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512cd', '-mavx512dq', '-mavx512vl',
+                 '-mprefer-vector-width=512']}
 
 
 def is_set(name):
     return os.environ.get(name, '0') not in ('', '0')
 
 
+def can_build(stem):
+    if os.name == 'nt':                              # MSVC has neither vector types nor these flags
+        return 'vector' not in stem and stem.rpartition('_')[2] not in LEVELS
+    return platform.machine() in ('x86_64', 'AMD64') or stem.rpartition('_')[2] not in LEVELS
+
+
 def get_extensions():
     extensions = []
     for pyx in sorted(HERE.glob('*.pyx')):
-        extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=FLAGS.copy())
+        if not can_build(pyx.stem):
+            continue
+        flags = FLAGS + (FUSED if 'vector' in pyx.stem else EXACT) + LEVELS.get(pyx.stem.rpartition('_')[2], [])
+        extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=flags,
+                              depends=[os.path.relpath(pxi) for pxi in HERE.glob('*.pxi')])
         # a file that sets boundscheck itself would win over this
         extension.cython_directives = {'boundscheck': is_set('HOTPANTS_CY_DEBUG')}
         extension.cython_c_in_temp = True  # else an sdist would carry the C of one mode into the other

@@ -24,10 +24,14 @@ class NoiseModel:
     gain: float = 1.0
     read_noise: float = 0.0
 
+    @property
+    def factors(self):
+        """What the variance is made of: ``abs(data) * inverse_gain + read_variance``, rounded to single precision."""
+        gain, read_noise = np.float32(self.gain), np.float32(self.read_noise)
+        return float(np.float32(1 / float(gain))), float(np.square(read_noise / gain))
+
     def variance(self, data, n_threads=1):
         """Variance of ``data``, a float32 plane, in data units squared."""
-        gain, read_noise = np.float32(self.gain), np.float32(self.read_noise)
-        read_variance = np.square(read_noise / gain)
         out = np.empty_like(data)
-        pixels.model_variance(data, np.float32(1 / float(gain)), read_variance, out, n_threads)
+        pixels.model_variance(data, *self.factors, out, n_threads)
         return out

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._core import convolution
 from ..exceptions import InputError
+from ..instructions import convolution_loops
 from ..threads import resolve_threads
 from .basis import GaussianBasis
 from .spatial import Monomials, RegionFrame
@@ -218,7 +218,7 @@ class KernelModel:
         from .table import read_kernels
         return read_kernels(path)
 
-    def convolve_planes(self, data, variance=None, flags=None, *, fill=0.0, plain_variance=False,
+    def convolve_planes(self, data, variance=None, flags=None, *, noise=None, fill=0.0, plain_variance=False,
                         good_fraction=0.99, n_threads=1):
         """Convolve image, variance and flags of the region, block by block (spec 7).
 
@@ -228,6 +228,8 @@ class KernelModel:
             Planes of the region; ``variance`` may be left out.
         flags : int32 array (ny, nx), optional
             Flags of the image that is convolved.
+        noise : NoiseModel, optional
+            Gives the variance where there is no plane of it. Default: there is no variance.
         fill : float, optional
             Value of the frame of the convolved image; default 0. The variance there is 0.
         plain_variance : bool, optional
@@ -244,15 +246,23 @@ class KernelModel:
             Zero where nothing is flagged. The last two are empty if not asked for.
         """
         out = np.full_like(data, fill)
-        variance_out = _NO_PLANE if variance is None else np.zeros_like(variance)
+        variance_out = _NO_PLANE if variance is None and noise is None else np.zeros_like(data)
         flags_out = _NO_FLAGS if flags is None else np.zeros_like(flags)
-        width, step = self.basis.width, self.block_width
-        work = np.zeros((n_threads, convolution.work_size(width, step)))
-        convolution.convolve_blocks(
+        width, step, loops = self.basis.width, self.block_width, convolution_loops()
+        work = np.zeros((n_threads, loops.work_size(width, step)))
+        loops.convolve_blocks(
             data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
-            self.solution, *self._block_terms(), self.basis.images.reshape(len(self.basis), -1), width, step,
-            plain_variance, good_fraction, out, variance_out, flags_out, work)
+            self.solution, *self._block_terms(), self._pictures, self._term_kernels(), width, step, plain_variance,
+            *((0.0, 0.0) if noise is None else noise.factors), good_fraction, out, variance_out, flags_out, work)
         return out, variance_out, flags_out
+
+    @property
+    def _pictures(self):
+        return self.basis.images.reshape(len(self.basis), -1)
+
+    def _term_kernels(self):
+        """The part of the kernel that does not vary, then what multiplies each spatial term; flattened."""
+        return np.vstack([self.solution[0] * self._pictures[:1], self.varying.T @ self._pictures[1:]])
 
     def _block_terms(self):
         """Spatial terms where the kernel of each block is evaluated, half a kernel into it (P16)."""

@@ -1,0 +1,60 @@
+# cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
+"""Block convolution in double precision, operation by operation as C HOTPANTS does it: equal to it to the last bit.
+
+It serves where the compiler has no vector types, and as the measure of the others (see `blocks.pxi`).
+"""
+cdef enum:
+    COLUMNS = 24               # of output that `convolve_strip` takes at a time
+
+ctypedef double number         # of patches and taps
+
+include "blocks.pxi"
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t columns) noexcept nogil:
+    """Columns of output that whole strips cover."""
+    return (columns + COLUMNS - 1) // COLUMNS * COLUMNS
+
+
+cdef void render(const Kernels *k, const double *x_terms, const double *y_terms, double *kernel) noexcept nogil:
+    """Kernel at the position where the spatial terms have these factors in x and y, in the order of spec 6.4."""
+    cdef Py_ssize_t n, p, t
+    cdef double a
+    for p in range(k.area):
+        kernel[p] = k.solution[0] * k.basis[p]
+    for n in range(1, k.n_basis):
+        a = 0
+        for t in range(k.n_terms):
+            a = a + k.solution[1 + (n - 1) * k.n_terms + t] * x_terms[t] * y_terms[t]
+        for p in range(k.area):
+            kernel[p] = kernel[p] + a * k.basis[n * k.area + p]
+
+
+cdef void convolve_strip(const Block *b, const double *patch, const double *taps, Py_ssize_t x0,
+                         Py_ssize_t y) noexcept nogil:
+    """COLUMNS output pixels from (x0, y) on; each sums its taps row by row, left to right.
+
+    The sums are local and their number is fixed: that lets the compiler use vectors without a doubt.
+    """
+    cdef Py_ssize_t i, j, x
+    cdef double k
+    cdef double sums[COLUMNS]
+    cdef const double *source
+    for x in range(COLUMNS):
+        sums[x] = 0
+    for j in range(b.width):
+        for i in range(b.width):
+            k = taps[j * b.width + i]
+            source = patch + (y + j) * b.patch_stride + x0 + i
+            for x in range(COLUMNS):
+                sums[x] = sums[x] + source[x] * k
+    for x in range(COLUMNS):
+        b.sums[y * b.stride + x0 + x] = sums[x]
+
+
+cdef void convolve_block(const Block *b, const double *patch, const double *taps) noexcept nogil:
+    """All strips of a block; the last of a row may reach beyond it, into memory that is there for it."""
+    cdef Py_ssize_t x, y
+    for y in range(b.ny):
+        for x in range(padded(b.nx) // COLUMNS):
+            convolve_strip(b, patch, taps, x * COLUMNS, y)

@@ -1,0 +1,144 @@
+# Block convolution with the compiler's vector types, as wide as the instruction set that this is compiled for has them.
+#
+# One row of taps is summed in single precision, the rows in double: good to 1e-7, and half the work of double precision
+# throughout.  A tile of outputs stays in registers while one row of pixels slides over one row of taps for each output
+# row; pixels are loaded once for all rows of the tile, taps once for all its columns.
+cdef extern from *:
+    """
+    #if defined(__AVX512F__)
+    #define HP_LANES 16
+    #elif defined(__AVX__)
+    #define HP_LANES 8
+    #else
+    #define HP_LANES 4
+    #endif
+    typedef float hp_floats __attribute__((vector_size(4 * HP_LANES)));
+    typedef float hp_unaligned __attribute__((vector_size(4 * HP_LANES), aligned(4)));
+    static const hp_floats hp_zeros = {0};
+    /* without this the compiler would make one function of all its uses, and keep the tile in memory */
+    static inline __attribute__((always_inline)) void hp_convolve_tile(int, int, const float *, const float *,
+                                                                       Py_ssize_t, double *, Py_ssize_t);
+    """
+    enum:
+        LANES "HP_LANES"
+    ctypedef float floats "hp_floats"
+    ctypedef float unaligned "hp_unaligned"
+    floats zeros "hp_zeros"
+
+cdef enum:
+    TILE = 12                  # vectors of outputs, so that they and what feeds them stay in 16 registers
+    BUFFER = 192               # TILE times the most LANES
+
+ctypedef float number          # of patches and taps
+
+include "blocks.pxi"
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t columns) noexcept nogil:
+    """Columns of output that whole vectors cover, two at least."""
+    return max(2, (columns + LANES - 1) // LANES) * LANES
+
+
+cdef void render(const Kernels *k, const double *x_terms, const double *y_terms, double *kernel) noexcept nogil:
+    """Kernel at the position where the spatial terms have these factors in x and y (6.4)."""
+    cdef Py_ssize_t p, t
+    cdef double a
+    for p in range(k.area):
+        kernel[p] = k.constant[p]
+    for t in range(k.n_terms):
+        a = x_terms[t] * y_terms[t]
+        for p in range(k.area):
+            kernel[p] = kernel[p] + a * k.varying[t * k.area + p]
+
+
+cdef inline void add(const float *values, Py_ssize_t n, double *sums) noexcept nogil:
+    cdef Py_ssize_t x
+    for x in range(n):
+        sums[x] = sums[x] + values[x]
+
+
+cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, const float *pixels, const float *taps,
+                                                   Py_ssize_t width, double *sums, Py_ssize_t stride) noexcept nogil:
+    """One row of pixels for ``n_rows`` output rows, the first of which meets the row of taps ``taps``, the next the one before.
+
+    The counts are constants where this is called, so that the compiler can unroll the loops and keep all of the tile
+    in registers.
+    """
+    cdef Py_ssize_t i
+    cdef int row, column
+    cdef float tap
+    cdef floats[TILE] tile
+    cdef floats[3] source
+    cdef float[BUFFER] buffer
+    for row in range(n_rows):
+        for column in range(n_columns):
+            tile[row * n_columns + column] = zeros
+    for i in range(width):
+        for column in range(n_columns):
+            source[column] = (<const unaligned *> (pixels + i + column * LANES))[0]
+        for row in range(n_rows):
+            tap = taps[i - row * width]
+            for column in range(n_columns):
+                tile[row * n_columns + column] = tile[row * n_columns + column] + tap * source[column]
+    for row in range(n_rows):
+        for column in range(n_columns):
+            (<unaligned *> (buffer + (row * n_columns + column) * LANES))[0] = tile[row * n_columns + column]
+    for row in range(n_rows):
+        add(buffer + row * n_columns * LANES, n_columns * LANES, sums + row * stride)
+
+
+cdef void convolve_rows(int n, int n_columns, const float *pixels, const float *taps, Py_ssize_t width, double *sums,
+                        Py_ssize_t stride) noexcept nogil:
+    if n_columns == 3:
+        if n == 4:
+            convolve_tile(4, 3, pixels, taps, width, sums, stride)
+        elif n == 3:
+            convolve_tile(3, 3, pixels, taps, width, sums, stride)
+        elif n == 2:
+            convolve_tile(2, 3, pixels, taps, width, sums, stride)
+        else:
+            convolve_tile(1, 3, pixels, taps, width, sums, stride)
+    elif n == 6:
+        convolve_tile(6, 2, pixels, taps, width, sums, stride)
+    elif n == 5:
+        convolve_tile(5, 2, pixels, taps, width, sums, stride)
+    elif n == 4:
+        convolve_tile(4, 2, pixels, taps, width, sums, stride)
+    elif n == 3:
+        convolve_tile(3, 2, pixels, taps, width, sums, stride)
+    elif n == 2:
+        convolve_tile(2, 2, pixels, taps, width, sums, stride)
+    else:
+        convolve_tile(1, 2, pixels, taps, width, sums, stride)
+
+
+cdef void convolve_strip(const Block *b, const float *patch, const float *taps, Py_ssize_t x0,
+                         int n_columns) noexcept nogil:
+    """All rows of ``n_columns`` vectors of outputs from column ``x0`` on.
+
+    Each row of pixels goes to the output rows whose footprint it lies in, in groups of nearly equal size.
+    """
+    cdef Py_ssize_t s, y, last, n_groups
+    cdef int n, most = TILE // n_columns
+    for y in range(b.ny):
+        for s in range(n_columns * LANES):
+            b.sums[y * b.stride + x0 + s] = 0
+    for s in range(b.ny + b.width - 1):
+        y = max(0, s - b.width + 1)
+        last = min(b.ny - 1, s)
+        while y <= last:
+            n_groups = (last - y + most) // most
+            n = <int> ((last - y + n_groups) // n_groups)
+            convolve_rows(n, n_columns, patch + s * b.patch_stride + x0, taps + (s - y) * b.width, b.width,
+                          b.sums + y * b.stride + x0, b.stride)
+            y += n
+
+
+cdef void convolve_block(const Block *b, const float *patch, const float *taps) noexcept nogil:
+    """All strips of a block; the last vector of a row may reach beyond it, into memory that is there for it."""
+    cdef Py_ssize_t x = 0, end = padded(b.nx)
+    cdef int n_columns
+    while x < end:
+        n_columns = 2 if (end - x) // LANES in (2, 4) else 3
+        convolve_strip(b, patch, taps, x, n_columns)
+        x += n_columns * LANES
