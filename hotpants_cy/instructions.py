@@ -7,11 +7,11 @@ import os
 from ._core.cpu import has_v3, has_v4
 from .exceptions import HotpantsError
 
-__all__ = ['available_instructions', 'convolution_loops']
+__all__ = ['available_instructions', 'convolution_loops', 'loops']
 
 VARIABLE = 'HOTPANTS_CY_INSTRUCTIONS'
-_MODULES = {'v4': 'vector_convolution_v4', 'v3': 'vector_convolution_v3', 'base': 'vector_convolution_base',
-            'plain': 'plain_convolution'}
+_CONVOLUTIONS = {'v4': 'vector_convolution_v4', 'v3': 'vector_convolution_v3', 'base': 'vector_convolution_base',
+                 'plain': 'plain_convolution'}
 _RUNS = {'v4': has_v4, 'v3': has_v3, 'base': lambda: True, 'plain': lambda: True}
 
 
@@ -29,28 +29,53 @@ def available_instructions():
     >>> available_instructions()[-1]
     'plain'
     """
-    return tuple(name for name in _MODULES if _RUNS[name]() and _load(name) is not None)
+    return tuple(name for name, module in _CONVOLUTIONS.items() if _RUNS[name]() and _load(module) is not None)
 
 
 @functools.cache
-def _load(name):
+def _load(module):
     try:
-        return importlib.import_module(f'hotpants_cy._core.{_MODULES[name]}')
+        return importlib.import_module(f'hotpants_cy._core.{module}')
     except ModuleNotFoundError:                      # not built for this kind of machine or by this compiler
         return None
 
 
+def _best():
+    """The set to use: the best, or that which the environment variable names."""
+    name = os.environ.get(VARIABLE)
+    if not name:
+        return next(name for name, module in _CONVOLUTIONS.items() if _RUNS[name]() and _load(module) is not None)
+    if name not in available_instructions():
+        raise HotpantsError(f'{VARIABLE}={name}: this build on this CPU has {", ".join(available_instructions())}')
+    return name
+
+
 def convolution_loops():
-    """Compiled convolution for this CPU, or that which the environment variable HOTPANTS_CY_INSTRUCTIONS names.
+    """Compiled block convolution for this CPU, or for the set of instructions that HOTPANTS_CY_INSTRUCTIONS names.
 
     Raises
     ------
     HotpantsError
         The variable names something that is not available.
     """
-    name = os.environ.get(VARIABLE)
-    if not name:
-        return next(filter(None, (_load(name) for name in _MODULES if _RUNS[name]())))
-    if name not in available_instructions():
-        raise HotpantsError(f'{VARIABLE}={name}: this build on this CPU has {", ".join(available_instructions())}')
-    return _load(name)
+    return _load(_CONVOLUTIONS[_best()])
+
+
+def loops(name):
+    """Compiled loops ``hotpants_cy._core.name`` for this CPU; those for wider vectors give the same bits.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    HotpantsError
+        HOTPANTS_CY_INSTRUCTIONS names something that is not available.
+    """
+    wide = _load(f'{name}_v3') if _best() in ('v3', 'v4') else None
+    return wide or _load(name)

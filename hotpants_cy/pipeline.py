@@ -69,6 +69,9 @@ class Hotpants(PyhotpantsNames):
     (256, 256)
     """
 
+    #: Whether the convolved image is kept while subtracting; otherwise it is made again when it is asked for.
+    keep_convolved = False
+
     def __init__(self, template_data, image_data, t_mask=None, i_mask=None, t_error=None, i_error=None,
                  star_catalog=None, config=None, output_header=None, *, n_threads=None):
         self.n_threads = resolve_threads(n_threads)
@@ -95,8 +98,8 @@ class Hotpants(PyhotpantsNames):
                         for region in regions_of(self.science.shape, self.config)]
         if self.config.parity and self.config.convolved_image_file:
             self.convolved_is_written()
+        self._planes = {}
         self._done = 0
-        self._planes = None
 
     @property
     def config(self):
@@ -149,6 +152,9 @@ class Hotpants(PyhotpantsNames):
             if step == 'find_stamps' and self.config.same_direction:
                 decided = [other.direction for other in self.regions if other.direction]
                 region.allowed = decided[0] if decided else region.allowed
+            if step == 'subtract':
+                region.subtract(self.keep_convolved)
+                return
             getattr(region, step)()
             if step == 'find_stamps' and self.config.same_direction:
                 region.select_direction()            # the next regions depend on it
@@ -269,17 +275,23 @@ class Hotpants(PyhotpantsNames):
         flags : int32 array (ny, nx)
             `HotpantsFlags` of the difference.
         """
-        self._run('find_stamps', 'select_direction', 'fit_kernel', 'subtract')
-        if self._planes is None:
-            names = ('difference', 'convolved', 'noise', 'flags')
-            self._planes = tuple(self.assemble(name) for name in names)
-        return self._planes
+        return tuple(self.assemble(name) for name in ('difference', 'convolved', 'noise', 'flags'))
 
     def assemble(self, name):
         """Plane ``name`` of `~hotpants_cy.products.difference.Products` for the whole image.
 
         Where there is no region it is bad: NaN, with ``parity`` zero as in C; a region that failed is filled.
         """
+        self._run('find_stamps', 'select_direction', 'fit_kernel', 'subtract')
+        if name in self._planes:
+            return self._planes[name]
+        if name.startswith('convolved'):
+            for region in self.live_regions:
+                region.restore_convolved()
+        self._planes[name] = self._assemble(name)
+        return self._planes[name]
+
+    def _assemble(self, name):
         live = self.live_regions
         planes = [getattr(region.products, name) for region in live]
         if len(self.regions) == 1 and planes[0].shape == self.science.shape:

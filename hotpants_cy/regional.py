@@ -13,7 +13,7 @@ from .kernel.design import Design
 from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
-from .products.difference import Products, fill_bad, subtract_region
+from .products.difference import Products, convolve_again, fill_bad, subtract_region
 from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_chi2
 from .stamps.grid import Side, find_stamps
 from .stamps.regions import Region, StampGrid
@@ -106,7 +106,8 @@ class RegionalSubtraction:
         n_cells = self.grid.nx * self.grid.ny
         self.sides = {d: Side.of(SIDES[d], e.cutout(cut), e.kernel_high, n_cells)
                       for d, e in (('t', self.template), ('i', self.science)) if d in allowed}
-        find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config, self.stars)
+        find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config, self.stars,
+                    self.n_threads)
         if not any(side.n_filled for side in self.sides.values()):
             raise NoStampsError(self._why_no_stamps())
         self._closeup = Closeup(self.template, self.science, self.region, config)
@@ -181,16 +182,26 @@ class RegionalSubtraction:
             return []
         return [stamp.substamp for stamp in self.sides[self.direction].stamps if stamp.alive]
 
-    def subtract(self):
-        """Convolve and subtract; measure the difference; fill its bad pixels."""
+    def subtract(self, keep_convolved=True):
+        """Convolve and subtract; measure the difference; fill its bad pixels.
+
+        With ``keep_convolved=False`` the convolved image is given up for memory; `restore_convolved` makes it again.
+        """
         self._mask, self._designs = None, {}         # large, and not needed any more
         config, model = self.config, self.fit.model
         self.products = p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads,
-                                            self.written_range)
+                                            self.written_range, keep_convolved or self.written_range is not None)
         self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
         if config.rescale_ok:
             rescale_ok_noise(p.noise, p.flags, self.statistics['NSCALO'])
-        fill_bad(p, config, model.half_width)
+        fill_bad(p, config, model.half_width, self.n_threads)
+
+    def restore_convolved(self):
+        """Make the convolved image of the products again if it was not kept."""
+        p = self.products
+        if p.convolved is None:
+            p.convolved, p.convolved_variance = convolve_again(
+                self.fit.model, *self._pair(self.direction), self.region, self.config, p, self.n_threads)
 
     def _measure(self, p):
         """Statistics of the products before bad pixels are filled; those that came with the kernel stand."""
@@ -203,7 +214,7 @@ class RegionalSubtraction:
         if 'FSIG' not in given and config.fom == 'v':
             used = [s.chi2 for s in self.used_substamps() if s.chi2 is not None]
             values['FSIG'], values['FSCAT'] = clipped_moments(used, n_sigma)
-        values |= output_statistics(p.difference, p.noise, p.flags, n_sigma)
+        values |= output_statistics(p.difference, p.noise, p.flags, n_sigma, self.n_threads)
         if config.rescale_ok:
             values['NSCALO'] = ok_ratio(values)
         if not self.sides:

@@ -55,7 +55,7 @@ def subtract(science, template, *, config=None, n_threads=None):
     (256, 256)
     """
     hot = Hotpants(template, science, config=config, n_threads=n_threads)
-    return SubtractionResult.of(hot)
+    return SubtractionResult.of(hot, owned=True)
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ class SubtractionResult:
         Science minus template, with unit, WCS, header, mask, flags (`HotpantsFlags`) and uncertainty. Masked pixels are
         NaN.
     convolved : `~astropy.nddata.CCDData`
-        The image that was convolved, with the fitted background, on the flux scale of the difference.
+        The image that was convolved, with the fitted background, on the flux scale of the difference. It is made when
+        it is first asked for, from the images that were subtracted, which must not have changed by then.
     background : `~astropy.nddata.CCDData`
-        That background alone.
+        That background alone; made when it is asked for, too.
     kernel : KernelModel or KernelMosaic
         The kernel, anywhere in the image.
     direction : {'t', 'i'}
@@ -84,35 +85,36 @@ class SubtractionResult:
     """
 
     difference: object
-    convolved: object
     kernel: object
     direction: str
     statistics: dict
     substamps: object
     config: object
-    _backgrounds: list = field(repr=False)
+    _hot: Hotpants = field(repr=False)
 
     @classmethod
-    def of(cls, hot):
-        """Result of a `Hotpants` object, running what has not run yet."""
-        difference, convolved, noise, flags = hot.convolve_and_difference()
-        meta = header_cards(hot.regions, hot.config)
-        convolved = np.where(flags & HotpantsFlags.OUTPUT_ISBAD, np.float32(np.nan), convolved)
+    def of(cls, hot, *, owned=False):
+        """Result of a `Hotpants` object, running what has not run yet; of its own planes if nobody else has it."""
+        difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
+        image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
+                         owned=owned)
+        return cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
+                   substamp_table(hot.final_substamps, hot.science.wcs), hot.config, hot)
 
-        def image(data, sigma):
-            return to_image(hot.science, data, sigma, flags, meta=meta)
-
-        backgrounds = [(run.region, run.fit.model, run.fit.background_covariance, run.products.scale)
-                       for run in hot.live_regions]
-        return cls(image(difference, noise), image(convolved, np.sqrt(hot.assemble('convolved_variance'))), hot.kernel,
-                   hot.region.direction, dict(hot.region.statistics),
-                   substamp_table(hot.final_substamps, hot.science.wcs), hot.config, backgrounds)
+    @cached_property
+    def convolved(self):
+        """The image that was convolved, as `~astropy.nddata.CCDData`."""
+        convolved, variance = (self._hot.assemble(name) for name in ('convolved', 'convolved_variance'))
+        bad = (self.difference.flags & HotpantsFlags.OUTPUT_ISBAD) != 0
+        return sibling(self.difference, np.where(bad, np.float32(np.nan), convolved), np.sqrt(variance))
 
     @cached_property
     def background(self):
         """The background of the convolved image that was fitted, as `~astropy.nddata.CCDData`."""
         planes = np.full((2, *self.difference.shape), np.nan, np.float32)
-        for region, *background in self._backgrounds:
-            planes[:, *region.output] = background_planes(*background)[:, *region.inner]
+        for run in self._hot.live_regions:
+            model, covariance = run.fit.model, run.fit.background_covariance
+            planes[:, *run.region.output] = background_planes(
+                model, covariance, run.products.scale)[:, *run.region.inner]
         planes[:, self.difference.mask] = np.nan
         return sibling(self.difference, *planes)

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from hotpants_cy._core import convolution
+from hotpants_cy.instructions import VARIABLE, available_instructions, convolution_loops
 
+pytestmark = pytest.mark.usefixtures('instructions')
 NO_PLANE, NO_FLAGS = np.empty((0, 0), 'f4'), np.empty((0, 0), 'i4')
+
+
+@pytest.fixture(params=available_instructions())
+def instructions(request, monkeypatch):
+    """Each set of instructions that this CPU runs."""
+    monkeypatch.setenv(VARIABLE, request.param)
+    return request.param
 
 
 # -- the twin ---------------------------------------------------------------------------------
@@ -66,9 +74,14 @@ def run(problem, width, step, plain=False, good_fraction=0.9, n_threads=1, plane
         variance = variance_out = NO_PLANE
     if 'f' not in planes:
         flags = flags_out = NO_FLAGS
-    work = np.full((n_threads, convolution.work_size(width, step)), np.nan)
-    convolution.convolve_blocks(image, variance, flags, *kernel, width, step, plain, good_fraction, out, variance_out,
-                                flags_out, work)
+    loops = convolution_loops()
+    work = np.full((n_threads, loops.work_size(width, step)), np.nan)
+    solution, *terms, basis = kernel
+    n = terms[0].shape[1]
+    varying = solution[1:1 + (len(basis) - 1) * n].reshape(-1, n)
+    term_kernels = np.vstack([solution[0] * basis[:1], varying.T @ basis[1:]])
+    loops.convolve_blocks(image, variance, flags, solution, *terms, basis, term_kernels, width, step, plain, 0.0, 0.0,
+                          good_fraction, out, variance_out, flags_out, work)
     return out, variance_out, flags_out
 
 

@@ -58,40 +58,53 @@ def test_polynomial_is_added_inside_the_frame(shape, order, frame, origin, n_thr
     assert_array_equal(out, expected)
 
 
-def twin_difference(convolved, target, convolved_variance, target_variance, scale, negate, frame, fill):
-    noise = np.sqrt((target_variance + convolved_variance).astype(float)).astype('f4')
-    difference = np.full_like(target, fill)
-    inside = np.s_[frame:target.shape[0] - frame, frame:target.shape[1] - frame]
-    difference[inside] = (convolved - target)[inside]
-    if scale != 1:
-        difference[inside] = (difference[inside].astype(float) * scale).astype('f4')
-        noise[inside] = (noise[inside].astype(float) * scale).astype('f4')
-    if negate:
-        difference[inside] = -difference[inside]
-    return difference, noise
+FILL, LOW, HIGH = np.float32(50), np.float32(-1900), np.float32(2100)
+NO_PLANE, NO_FLAGS = np.empty((0, 0), 'f4'), np.empty((0, 0), 'i4')
+
+
+def twin_difference(target, target_variance, known, convolved, variance, flags, scale, negate, frame, fill):
+    """Difference, noise and flags by NumPy (spec 8.2 to 8.4)."""
+    inside = np.zeros(target.shape, bool)
+    inside[frame:target.shape[0] - frame, frame:target.shape[1] - frame] = True
+    noise = np.sqrt((target_variance + variance).astype(float)).astype('f4')
+    noise[inside] = (noise[inside].astype(float) * scale).astype('f4')
+    difference = ((convolved - target).astype(float) * scale).astype('f4') * (-1 if negate else 1)
+    difference[~inside] = fill
+    m = flags | known | 0x8000 * ((known & 0x80) != 0) | 0x8000 * ~inside
+    m |= 0x8081 * (target == FILL) | 0x8082 * (target >= HIGH) | 0x8084 * (target <= LOW)
+    return difference.astype('f4'), noise, m
 
 
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize(('scale', 'negate'), [(1.0, True), (1.0, False), (1/0.7996734455133588, True), (1.3, False)])
 @pytest.mark.parametrize('frame', [0, 4])
-def test_difference_and_noise_are_those_of_the_twin(shape, scale, negate, frame, n_threads):
-    given = plane(5, shape), plane(6, shape), np.abs(plane(7, shape)), np.abs(plane(8, shape))
-    out, noise = np.empty(shape, 'f4'), np.empty(shape, 'f4')
-    pixels.difference(*given, scale, negate, frame, np.float32(1e-30), out, noise, n_threads)
-    expected = twin_difference(*given, scale, negate, frame, np.float32(1e-30))
-    assert_array_equal(out, expected[0])
-    assert_array_equal(noise, expected[1])
-
-
-def test_difference_may_overwrite_what_it_is_made_of(n_threads):
-    convolved, target, variance, other = (np.abs(plane(k, (33, 41))) for k in range(4))
-    expected = twin_difference(convolved, target, variance, other, 1.25, True, 5, np.float32(np.nan))
-    pixels.difference(convolved, target, variance, other, 1.25, True, 5, np.nan, convolved, variance, n_threads)
-    assert_array_equal(convolved, expected[0])
-    assert_array_equal(variance, expected[1])
+@pytest.mark.parametrize('model', [False, True])
+def test_difference_noise_and_flags_are_those_of_the_twin(shape, scale, negate, frame, model, n_threads):
+    rng = np.random.default_rng(9)
+    target, convolved, variance = plane(5, shape), plane(6, shape), np.abs(plane(7, shape))
+    target[rng.random(shape) < 0.1] = FILL
+    known, flags = rng.choice([0, 0, 0x20, 0x80, 0xa0], shape).astype('i4'), rng.choice([0, 0x40], shape).astype('i4')
+    given = NO_PLANE if model else np.abs(plane(8, shape))
+    target_variance = (np.abs(target.astype(float)) * 0.625 + 13.5).astype('f4') if model else given
+    expected = twin_difference(target, target_variance, known, convolved, variance, flags, scale, negate, frame, -7)
+    pixels.difference(target, given, known, 0.625, 13.5, FILL, LOW, HIGH, scale, negate, frame, -7, convolved, variance,
+                      flags, n_threads)
+    for got, wanted in zip((convolved, variance, flags), expected, strict=True):
+        assert_array_equal(got, wanted)
 
 
 def test_noise_of_a_negative_variance_is_not_a_number(n_threads):
-    zero, out, noise = np.zeros((3, 3), 'f4'), np.empty((3, 3), 'f4'), np.empty((3, 3), 'f4')
-    pixels.difference(zero, zero, np.full((3, 3), -1, 'f4'), zero, 1.0, False, 1, 0.0, out, noise, n_threads)
+    out, noise = np.zeros((3, 3), 'f4'), np.full((3, 3), -1, 'f4')
+    pixels.difference(out.copy(), NO_PLANE, NO_FLAGS, 0.0, 0.0, np.nan, -np.inf, np.inf, 1.0, False, 1, 0.0, out, noise,
+                      np.zeros((3, 3), 'i4'), n_threads)
     assert np.isnan(noise).all()
+
+
+@pytest.mark.parametrize('frame', [0, 3])
+def test_flagged_pixels_inside_the_frame_are_filled(frame, n_threads):
+    flags = np.random.default_rng(1).choice([0, 0x40, 0x8000, 0x8010], (20, 30)).astype('i4')
+    out = plane(2, flags.shape)
+    expected, inside = out.copy(), np.s_[frame:20 - frame, frame:30 - frame]
+    expected[inside][(flags[inside] & 0x8000) != 0] = -3
+    pixels.fill_flagged(flags, 0x8000, frame, -3, out, n_threads)
+    assert_array_equal(out, expected)

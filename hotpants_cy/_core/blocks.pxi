@@ -1,6 +1,7 @@
 # Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 #
-# To be included where `number`, `padded`, `render` and `convolve_block` are told.  The caller guarantees planes of one
+# To be included where `number`, `padded`, `render`, `convolve_image` and
+# `convolve_variance` are told.  The caller guarantees planes of one
 # shape, and outputs that hold their values for the frame of half a kernel, which is not touched.
 from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
@@ -39,6 +40,9 @@ cdef struct Block:
     number *variance_taps
     number *image              # source pixels
     number *variance
+    double *exact              # source pixels again, in double precision where a row has bright ones
+    double *row_values         # a value for each row of source pixels
+    int *bright                # whether the row has bright ones
 
 
 cdef void gather(const float[:, ::1] plane, const Block *b, number *out) noexcept nogil:
@@ -124,11 +128,14 @@ cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noe
     b.variance_taps = b.taps + area
     b.image = b.variance_taps + area
     b.variance = b.image + patch_size(width, step)
+    b.exact = <double *> (b.sums + step * b.stride + 2 * area + 2 * patch_size(width, step))
+    b.row_values = b.exact + patch_size(width, step)
+    b.bright = <int *> (b.row_values + step + width)
 
 
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return 4 * width * width + step * padded(step) + 2 * patch_size(width, step)
+    return 4 * width * width + step * padded(step) + 3 * patch_size(width, step) + 2 * (step + width)
 
 
 cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, const float[:, ::1] variance,
@@ -150,14 +157,14 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
         render(kernels, &x_terms[column, 0], &y_terms[0], work)
         set_taps(work, plain_variance, &b)
         gather(image, &b, b.image)
-        convolve_block(&b, b.image, b.taps)
+        if variance_out.shape[0] > 0 and variance.shape[0] > 0:
+            gather(variance, &b, b.variance)
+        elif variance_out.shape[0] > 0:
+            model_variance(&b, inverse_gain, read_variance)
+        convolve_image(&b)                           # it may change what was gathered
         scatter(&b, image_out)
         if variance_out.shape[0] > 0:
-            if variance.shape[0] > 0:
-                gather(variance, &b, b.variance)
-            else:
-                model_variance(&b, inverse_gain, read_variance)
-            convolve_block(&b, b.variance, b.variance_taps)
+            convolve_variance(&b)
             scatter(&b, variance_out)
         if flags_out.shape[0] > 0:
             convolve_flags(flags, &b, good_fraction, flags_out)

@@ -43,10 +43,18 @@ def add_polynomial(const double[::1] coefficients, int order, double half_nx, do
     (x0, y0) is the position of pixel (0, 0) in the coordinates that ``half_nx, half_ny`` normalise.
     """
     cdef Py_ssize_t x, y
+    cdef double row, slope, y_value
     for y in prange(frame, out.shape[0] - frame, nogil=True, schedule='static', num_threads=n_threads):
-        for x in range(frame, out.shape[1] - frame):
-            out[y, x] = <float> (out[y, x] + polynomial(&coefficients[0], order, (x + x0 - half_nx) / half_nx,
-                                                        (y + y0 - half_ny) / half_ny))
+        y_value = (y + y0 - half_ny) / half_ny
+        if order > 1:
+            for x in range(frame, out.shape[1] - frame):
+                out[y, x] = <float> (out[y, x] + polynomial(&coefficients[0], order, (x + x0 - half_nx) / half_nx,
+                                                            y_value))
+        else:                                        # the same sum, with what a row has in common taken once
+            row = coefficients[0] + (coefficients[1] * y_value if order == 1 else 0)
+            slope = coefficients[2] if order == 1 else 0
+            for x in range(frame, out.shape[1] - frame):
+                out[y, x] = <float> (out[y, x] + (row + slope * ((x + x0 - half_nx) / half_nx)))
 
 
 cdef double polynomial(const double *c, int order, double x, double y) noexcept nogil:
@@ -62,29 +70,105 @@ cdef double polynomial(const double *c, int order, double x, double y) noexcept 
     return total
 
 
-def difference(const float[:, ::1] convolved, const float[:, ::1] target, const float[:, ::1] convolved_variance,
-               const float[:, ::1] target_variance, double scale, bint negate, Py_ssize_t frame, float fill,
-               float[:, ::1] out, float[:, ::1] noise, int n_threads):
-    """Difference and its noise (spec 8.2, 8.4): ``(convolved - target) * scale``, negated if asked.
+cdef struct Target:
+    # how the image that is not convolved is flagged and what its variance is
+    float fill
+    float low
+    float high
+    double inverse_gain
+    double read_variance
 
-    The frame gets ``fill`` and the noise of the target alone; ``scale`` is 1 for no normalisation.
-    ``out`` may be ``convolved``, and ``noise`` one of the variances.
-    """
-    cdef Py_ssize_t x, y, nx = out.shape[1], ny = out.shape[0]
-    cdef float d, s
-    cdef bint inside
-    for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
+
+cdef inline int threshold_flags(const Target *t, float v) noexcept nogil:
+    """Flags of a pixel of the target; a bad one makes the output bad (spec 8.3)."""
+    cdef int m = 0
+    if v == t.fill:
+        m = 0x8081
+    if v >= t.high:
+        m |= 0x8082
+    if v <= t.low:
+        m |= 0x8084
+    return m
+
+
+cdef void flag_row(const Target *t, const float *target, const int *known, Py_ssize_t nx, int frame_flag, Py_ssize_t frame,
+                   int *flags) noexcept nogil:
+    cdef Py_ssize_t x
+    if known != NULL:
         for x in range(nx):
-            inside = frame <= x < nx - frame and frame <= y < ny - frame
-            s = target_variance[y, x] + convolved_variance[y, x]
-            s = <float> sqrt(<double> s)
-            d = fill
-            if inside:
-                d = convolved[y, x] - target[y, x]
-                if scale != 1:
-                    d = <float> (d * scale)
-                    s = <float> (s * scale)
-                if negate:
-                    d = -d
-            out[y, x] = d
-            noise[y, x] = s
+            flags[x] |= known[x] | (0x8000 if known[x] & 0x80 else 0)
+    for x in range(nx):
+        flags[x] |= threshold_flags(t, target[x])
+    for x in range(nx):
+        flags[x] |= frame_flag
+    for x in range(min(frame, nx)):
+        flags[x] |= 0x8000
+        flags[nx - 1 - x] |= 0x8000
+
+
+cdef void noise_row(const Target *t, const float *target, const float *variance, Py_ssize_t nx, double scale,
+                    float *noise) noexcept nogil:
+    """From the variance of the convolved image to the noise of the difference, in place."""
+    cdef Py_ssize_t x
+    cdef float s
+    for x in range(nx):
+        s = variance[x] if variance != NULL else <float> (fabs(<double> target[x]) * t.inverse_gain + t.read_variance)
+        s = s + noise[x]
+        s = <float> sqrt(<double> s)
+        noise[x] = <float> (s * scale)
+
+
+cdef void difference_row(const float *target, Py_ssize_t nx, double scale, float sign, float *out) noexcept nogil:
+    cdef Py_ssize_t x
+    cdef float d
+    for x in range(nx):
+        d = out[x] - target[x]
+        out[x] = sign * <float> (d * scale)
+
+
+def difference(const float[:, ::1] target, const float[:, ::1] target_variance, const int[:, ::1] target_flags,
+               double inverse_gain, double read_variance, float target_fill, float low, float high, double scale,
+               bint negate, Py_ssize_t frame, float fill, float[:, ::1] plane, float[:, ::1] noise, int[:, ::1] flags,
+               int n_threads):
+    """Turn a convolved image into a difference, its variance into noise, and add the target's flags, all in place.
+
+    Difference and noise are ``(convolved - target) * scale``, negated if asked, and the root of both variances,
+    scaled inside the frame (spec 8.2, 8.4); ``scale`` is 1 for no normalisation.  The frame gets ``fill`` and the
+    noise of the target alone.  A pixel of the target is flagged if it is ``target_fill``, at or beyond ``low`` or
+    ``high``, or in ``target_flags`` (shape (0, 0) if there are none); its variance, without a plane of it (shape
+    (0, 0)), is ``abs(target) * inverse_gain + read_variance``.
+    """
+    cdef Py_ssize_t x, y, inner, nx = plane.shape[1], ny = plane.shape[0], first = min(frame, nx)
+    cdef bint outside, has_flags = target_flags.shape[0] > 0, has_variance = target_variance.shape[0] > 0
+    cdef float sign = -1 if negate else 1
+    cdef Target t
+    t.fill = target_fill
+    t.low = low
+    t.high = high
+    t.inverse_gain = inverse_gain
+    t.read_variance = read_variance
+    for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
+        outside = y < frame or y >= ny - frame
+        inner = 0 if outside else max(nx - 2 * frame, 0)
+        flag_row(&t, &target[y, 0], &target_flags[y, 0] if has_flags else NULL, nx, 0x8000 if outside else 0, frame,
+                 &flags[y, 0])
+        noise_row(&t, &target[y, 0], &target_variance[y, 0] if has_variance else NULL, first, 1, &noise[y, 0])
+        noise_row(&t, &target[y, first], &target_variance[y, first] if has_variance else NULL, inner, scale,
+                  &noise[y, first])
+        noise_row(&t, &target[y, 0] + first + inner,
+                  &target_variance[y, 0] + first + inner if has_variance else NULL, nx - first - inner, 1,
+                  &noise[y, 0] + first + inner)
+        difference_row(&target[y, first], inner, scale, sign, &plane[y, first])
+        for x in range(first):
+            plane[y, x] = fill
+        for x in range(first + inner, nx):
+            plane[y, x] = fill
+
+
+def fill_flagged(const int[:, ::1] flags, int bit, Py_ssize_t frame, float fill, float[:, ::1] out, int n_threads):
+    """Put ``fill`` where the flags have a bit, but in the frame."""
+    cdef Py_ssize_t x, y
+    for y in prange(frame, out.shape[0] - frame, nogil=True, schedule='static', num_threads=n_threads):
+        for x in range(frame, out.shape[1] - frame):
+            if flags[y, x] & bit:
+                out[y, x] = fill

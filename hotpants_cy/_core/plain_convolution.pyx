@@ -58,3 +58,11 @@ cdef void convolve_block(const Block *b, const double *patch, const double *taps
     for y in range(b.ny):
         for x in range(padded(b.nx) // COLUMNS):
             convolve_strip(b, patch, taps, x * COLUMNS, y)
+
+
+cdef void convolve_image(const Block *b) noexcept nogil:
+    convolve_block(b, b.image, b.taps)
+
+
+cdef void convolve_variance(const Block *b) noexcept nogil:
+    convolve_block(b, b.variance, b.variance_taps)

@@ -76,29 +76,44 @@ cdef void mark_used(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept nog
             cell.mask[y * cell.stride + x] |= cell.skip
 
 
-cdef Py_ssize_t scan(const Cell *cell, double level, Py_ssize_t found, Py_ssize_t target,
-                     int *xs, int *ys, double *scores) noexcept nogil:
-    """Take the peaks above a level in the order of the pixels, until ``target`` are found."""
-    cdef Py_ssize_t x, y, i, xc, yc
-    cdef double score
+cdef Py_ssize_t collect_candidates(const Cell *cell, int *candidates) noexcept nogil:
+    """Pixels, by their number in the cell, that a scan may stop at: only they are significant, or saturated."""
+    cdef Py_ssize_t x, y, n = 0
+    cdef const float *data
+    cdef double value
     for y in range(cell.ny):
+        data = cell.data + y * cell.stride
         for x in range(cell.nx):
-            i = y * cell.stride + x
-            if not significant(cell, i) or not cell.data[i] > level:
-                continue
-            xc = x
-            yc = y
-            recentre(cell, &xc, &yc)
-            score = box_score(cell, xc, yc)
-            if score == 0:
-                continue
-            xs[found] = <int> xc
-            ys[found] = <int> yc
-            scores[found] = score
-            found += 1
-            mark_used(cell, xc, yc)
-            if found >= target:
-                return found
+            value = data[x]
+            candidates[n] = <int> (y * cell.nx + x)  # always written: no branch
+            n += (value >= cell.high) | (not (value - cell.sky) * cell.inverse_sigma < cell.threshold)
+    return n
+
+
+cdef Py_ssize_t scan(const Cell *cell, const int *candidates, Py_ssize_t n, double level, Py_ssize_t found,
+                     Py_ssize_t target, int *xs, int *ys, double *scores) noexcept nogil:
+    """Take the peaks above a level in the order of the pixels, until ``target`` are found."""
+    cdef Py_ssize_t c, x, y, i, xc, yc
+    cdef double score
+    for c in range(n):
+        x = candidates[c] % cell.nx
+        y = candidates[c] // cell.nx
+        i = y * cell.stride + x
+        if not significant(cell, i) or not cell.data[i] > level:
+            continue
+        xc = x
+        yc = y
+        recentre(cell, &xc, &yc)
+        score = box_score(cell, xc, yc)
+        if score == 0:
+            continue
+        xs[found] = <int> xc
+        ys[found] = <int> yc
+        scores[found] = score
+        found += 1
+        mark_used(cell, xc, yc)
+        if found >= target:
+            return found
     return found
 
 
@@ -123,13 +138,13 @@ cdef Cell cell_of(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_
 
 def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
                Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
-               int bad, int skip, int[::1] xs, int[::1] ys, double[::1] scores):
+               int bad, int skip, int[::1] xs, int[::1] ys, double[::1] scores, int[::1] work):
     """Find up to ``len(xs)`` peaks in a cell, brightest level first; return how many.
 
     Positions are relative to the corner (x0, y0) of the cell.  ``mask`` gets ``bad`` on saturated
-    pixels and ``skip`` on the boxes taken.
+    pixels and ``skip`` on the boxes taken.  ``work`` has room for the cell.
     """
-    cdef Py_ssize_t found = 0, target = xs.shape[0]
+    cdef Py_ssize_t n, found = 0, target = xs.shape[0]
     cdef double level, lowest = sky + threshold * sigma
     cdef float fraction = <float> 0.9
     cdef int _level
@@ -138,11 +153,12 @@ def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssi
         return 0
     cell = cell_of(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, bad, skip)
     with nogil:
+        n = collect_candidates(&cell, &work[0])
         for _level in range(MAX_LEVELS):
             level = sky + (high - sky) * fraction
             if not level > lowest:
                 level = lowest
-            found = scan(&cell, level, found, target, &xs[0], &ys[0], &scores[0])
+            found = scan(&cell, &work[0], n, level, found, target, &xs[0], &ys[0], &scores[0])
             if found >= target or not level > lowest:
                 break
             fraction = <float> (fraction - 0.2)

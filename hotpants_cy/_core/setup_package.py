@@ -8,6 +8,7 @@ changing these: what was compiled is not compiled again.
 """
 import os
 import platform
+import re
 from pathlib import Path
 
 from extension_helpers import add_openmp_flags_if_available
@@ -19,6 +20,8 @@ FLAGS = ['/O2'] if os.name == 'nt' else ['-O3', '-fno-math-errno']
 # ill-conditioned fits (DESIGN, section 3); only what comes after the fit may use it
 EXACT = [] if os.name == 'nt' else ['-ffp-contract=off']
 FUSED = [] if os.name == 'nt' else ['-ffp-contract=fast']
+# sums in any order, for statistics that nothing hangs on; NaN stays NaN
+ANY_ORDER = [] if os.name == 'nt' else ['-fassociative-math', '-fno-signed-zeros', '-fno-trapping-math']
 # just what `cpu.pyx` asks the CPU for
 LEVELS = {'v3': ['-mavx2', '-mfma'],
           'v4': ['-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512cd', '-mavx512dq', '-mavx512vl',
@@ -35,14 +38,21 @@ def can_build(stem):
     return platform.machine() in ('x86_64', 'AMD64') or stem.rpartition('_')[2] not in LEVELS
 
 
+def included(pyx):
+    """Files that a source includes, and those that these include."""
+    found = [HERE / name for name in re.findall(r'^include "(.+)"', pyx.read_text(encoding='utf-8'), re.M)]
+    return [os.path.relpath(path) for path in found] + [name for path in found for name in included(path)]
+
+
 def get_extensions():
     extensions = []
     for pyx in sorted(HERE.glob('*.pyx')):
         if not can_build(pyx.stem):
             continue
-        flags = FLAGS + (FUSED if 'vector' in pyx.stem else EXACT) + LEVELS.get(pyx.stem.rpartition('_')[2], [])
+        kind = FUSED if 'vector' in pyx.stem else EXACT + ANY_ORDER if pyx.stem.startswith('planes') else EXACT
+        flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], [])
         extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=flags,
-                              depends=[os.path.relpath(pxi) for pxi in HERE.glob('*.pxi')])
+                              depends=included(pyx))
         # a file that sets boundscheck itself would win over this
         extension.cython_directives = {'boundscheck': is_set('HOTPANTS_CY_DEBUG')}
         extension.cython_c_in_temp = True  # else an sdist would carry the C of one mode into the other

@@ -121,8 +121,9 @@ cdef int sorted_sample(const Box *box, float *sample) noexcept nogil:
 
 # -- sigma clipping (3.2) -----------------------------------------------------------------------
 
-cdef int clip(float *values, Py_ssize_t n, double n_sigma, int max_passes, double *mean, double *sd) noexcept nogil:
-    """Mean and sigma of the pass before the last rejection; ``values`` is compacted to those kept."""
+cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes, float *work, double *mean,
+              double *sd) noexcept nogil:
+    """Mean and sigma of the pass before the last rejection; ``work`` gets the values kept, and may be ``values``."""
     cdef Py_ssize_t i, kept, before = -1
     cdef int passes = 0
     cdef double total, total2, inverse
@@ -153,9 +154,9 @@ cdef int clip(float *values, Py_ssize_t n, double n_sigma, int max_passes, doubl
         kept = 0
         for i in range(n):
             v = values[i]
-            if not fabs(v - mean[0]) * inverse > n_sigma:
-                values[kept] = v
-                kept += 1
+            work[kept] = v                           # always written, kept or not: no branch
+            kept += not fabs(v - mean[0]) * inverse > n_sigma
+        values = work
         n = kept
         passes += 1
     return 0
@@ -165,8 +166,10 @@ def sigma_clip(float[::1] values, double n_sigma, int max_passes):
     """Clip ``values`` (overwritten); return mean, sigma and a code that is 0 when all went well."""
     cdef double mean = 0, sd = 0
     cdef int code
+    cdef float *first
     with nogil:
-        code = clip(&values[0] if values.shape[0] else NULL, values.shape[0], n_sigma, max_passes, &mean, &sd)
+        first = &values[0] if values.shape[0] else NULL
+        code = clip(first, values.shape[0], n_sigma, max_passes, first, &mean, &sd)
     return mean, sd, code
 
 
@@ -257,16 +260,16 @@ cdef Py_ssize_t collect(const Box *box, float *work) noexcept nogil:
     """Gather the eligible values; flag those that are not finite."""
     cdef Py_ssize_t x, y, n = 0
     cdef float value
+    cdef bint taken
     for y in range(box.ny):
         for x in range(box.nx):
-            if not eligible(box, x, y):
-                continue
             value = box.values[y * box.value_stride + x]
-            if isfinite(value):
-                work[n] = value
-                n += 1
-            else:
+            taken = eligible(box, x, y)
+            if taken and not isfinite(value):
                 box.mask[y * box.mask_stride + x] |= NOT_FINITE
+                taken = False
+            work[n] = value                          # always written, taken or not: one branch less
+            n += taken
     return n
 
 
@@ -285,10 +288,9 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     width = (sample[i90] - sample[i50]) / 100.0
     bin1 = sample[i50] - 128.0 * width
     n = collect(box, work)
-    if clip(work, n, n_sigma, max_passes, &out[1], &out[4]) != 0:
+    if clip(work, n, n_sigma, max_passes, work + box.nx * box.ny, &out[1], &out[4]) != 0:
         return 5
     # the last limits on all values: a value dropped by an early pass may lie inside them again
-    n = collect(box, work)
     inverse = 1 / out[4]
     for i in range(n):
         if not fabs(work[i] - out[1]) * inverse > n_sigma:
@@ -312,7 +314,7 @@ def section_statistics(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t 
 
     Entries that a failure leaves open keep what they held.  The code returned is 0 for success.
     ``mask`` gets 0x88 where an eligible value is not finite.  With ``cutout`` the values are
-    those of the box alone.
+    those of the box alone.  ``work`` has room for the box twice.
     """
     cdef Box box
     cdef int code
@@ -329,24 +331,6 @@ def section_statistics(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t 
     with nogil:
         code = section(&box, n_sigma, max_passes, &work[0], &out[0])
     return code
-
-
-def mean_chi2(const float[:, ::1] difference, const float[:, ::1] noise, const int[:, ::1] mask):
-    """Mean of (difference / noise)^2 over unflagged pixels, last pixel first, and their number (spec 8.5.3)."""
-    cdef Py_ssize_t x, y, n = 0
-    cdef double total = 0
-    cdef float d, q
-    with nogil:
-        for y in range(difference.shape[0] - 1, -1, -1):
-            for x in range(difference.shape[1] - 1, -1, -1):
-                d = difference[y, x]
-                if mask[y, x] != 0 or fabs(d) <= ZERO:
-                    continue
-                q = <float> (1.0 / noise[y, x])
-                d = d * d * q * q
-                total += d
-                n += 1
-    return (total / <float> n if n > 1 else BIG), n
 
 
 def box_chi2(const float[:, ::1] difference, const float[:, ::1] noise, const int[:, ::1] mask,

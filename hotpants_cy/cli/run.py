@@ -53,7 +53,7 @@ def run(args, command):
         hot.convolved_is_written(*written_range(args))
     if table is not None:
         hot.adopt_kernels(table)
-    hot.convolve_and_difference()
+    hot.assemble('difference')
     files = c_files(args, config, command, pair.header, planes_of(hot, args, pair.shape), reports_of(hot),
                     frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))
     if args.savexy:
@@ -108,8 +108,10 @@ def basis_images(paths):
 
 def planes_of(hot, args, shape):
     """Planes to write, padded with zeros to the larger of the two images where their sizes differ (spec 2.1)."""
-    difference, convolved, noise, flags = hot.convolve_and_difference()
-    planes = {'diff': difference, 'convolved': convolved, 'noise': noise, 'mask': flags}
+    difference, noise = hot.assemble('difference'), hot.assemble('noise')
+    planes = {'diff': difference, 'noise': noise, 'mask': hot.assemble('flags')}
+    if args.oci or args.cim:
+        planes['convolved'] = hot.assemble('convolved')
     if args.ond or args.ndm:
         planes['sigma'] = sigma_image(difference, noise, hot)
     if shape != difference.shape:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._core import pixels
 from ..exceptions import InputError
+from ..instructions import loops
 from .flags import HotpantsFlags
 from .noise import NoiseModel
 
@@ -88,17 +88,27 @@ class Exposure:
         """Pixels of a section, contiguous."""
         return np.ascontiguousarray(self.data[cut])
 
+    def planes(self, cut):
+        """Pixels, given variance and known flags of a section; of shape (0, 0) what there is not."""
+        variance, flags = self.given_variance, self.known_flags
+        return (self.cutout(cut),
+                np.empty((0, 0), np.float32) if variance is None else np.ascontiguousarray(variance[cut]),
+                np.empty((0, 0), np.int32) if flags is None else np.ascontiguousarray(flags[cut]))
+
     def variance(self, cut, n_threads=1):
         """Variance of a section, in data units squared (spec 2.7.2)."""
         if self.given_variance is not None:
             return np.ascontiguousarray(self.given_variance[cut])
         return self.noise.variance(self.cutout(cut), n_threads)
 
-    def flags(self, cut, n_threads=1):
-        """Flags of a section: those known, and what the pixel values say (spec 2.7.3, 2.7.4)."""
+    def flags(self, cut, n_threads=1, flags=None):
+        """Flags of a section: those known, and what the pixel values say (spec 2.7.3, 2.7.4); added to ``flags``."""
         data = self.cutout(cut)
-        flags = np.zeros(data.shape, np.int32) if self.known_flags is None else self.known_flags[cut].copy()
-        pixels.flag_thresholds(data, self.fill, self.low, self.high, flags, n_threads)
+        if flags is None:
+            flags = np.zeros(data.shape, np.int32)
+        if self.known_flags is not None:
+            flags |= self.known_flags[cut]
+        loops('pixels').flag_thresholds(data, self.fill, self.low, self.high, flags, n_threads)
         return flags
 
 
@@ -129,13 +139,12 @@ def working_mask(template, science, cut, growth, border, n_threads=1):
     int32 array (ny, nx)
     """
     mask = template.flags(cut, n_threads)
-    mask |= science.flags(cut, n_threads)
+    science.flags(cut, n_threads, mask)
     _spread(mask, growth)
     ny, nx = mask.shape
-    inside = np.s_[border:max(ny - border, border), border:max(nx - border, border)]
-    unusable = np.full(mask.shape, True)
-    unusable[inside] = False
-    mask[unusable] |= HotpantsFlags.T_BAD | HotpantsFlags.I_BAD
+    y0, y1, x0, x1 = border, max(ny - border, border), border, max(nx - border, border)
+    for edge in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
+        mask[edge] |= HotpantsFlags.T_BAD | HotpantsFlags.I_BAD
     return mask
 
 

@@ -14,6 +14,7 @@ from .flags import HotpantsFlags
 
 __all__ = ['HotpantsImage', 'result_header', 'sibling', 'to_image']
 
+_MASKED = int(HotpantsFlags.OUTPUT_ISBAD | HotpantsFlags.NAN)
 # What describes the pixels in the file, or the file, that the science image came from; not those of the result.
 _STALE = ('BSCALE', 'BZERO', 'BLANK', 'CHECKSUM', 'DATASUM', 'ZHECKSUM', 'ZDATASUM', 'INHERIT')
 # The primary WCS: to be written from the wcs object, which also has no lookup tables to write.
@@ -97,7 +98,7 @@ class HotpantsImage(CCDData):
         return kwargs
 
 
-def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan):
+def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan, owned=False):
     """Make a `HotpantsImage` of result planes, in the setting of the science image.
 
     Parameters
@@ -115,6 +116,8 @@ def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan):
         value. FITS knows no NaN and no infinity: such cards are left out.
     fill : float, optional
         Value of the uncertainty under the mask; default NaN.
+    owned : bool, optional
+        ``sigma`` is nobody else's and may become the uncertainty. Default False.
 
     Returns
     -------
@@ -135,12 +138,13 @@ def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan):
     """
     mask = np.zeros(data.shape, bool)
     if flags is not None:
-        np.not_equal(flags & int(HotpantsFlags.OUTPUT_ISBAD | HotpantsFlags.NAN), 0, out=mask)
+        for row, bits in zip(mask, flags, strict=True):      # one by one: no plane more
+            np.not_equal(bits & _MASKED, 0, out=row)
     uncertainty = None
     if sigma is not None:
         kind = frame.uncertainty_type or StdDevUncertainty
         with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
-            plane = _FROM_SIGMA[kind](sigma)
+            plane = sigma if owned and kind is StdDevUncertainty else _FROM_SIGMA[kind](sigma)
         plane[mask] = fill
         uncertainty = kind(plane, copy=False)
     unit = units.dimensionless_unscaled if frame.unit is None else frame.unit
@@ -164,7 +168,8 @@ def sibling(image, data, sigma):
     HotpantsImage
     """
     kind = type(image.uncertainty)
-    plane = _FROM_SIGMA[kind](sigma)
+    with np.errstate(divide='ignore', over='ignore'):
+        plane = _FROM_SIGMA[kind](sigma)
     plane[image.mask] = math.nan
     return HotpantsImage(data, uncertainty=kind(plane, copy=False), mask=image.mask.copy(), flags=image.flags.copy(),
                          unit=image.unit, meta=image.meta.copy(), wcs=copy.deepcopy(image.wcs))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._core import pixels
+from ..instructions import loops
+
 
 __all__ = ['NoiseModel']
 
@@ -33,5 +34,5 @@ class NoiseModel:
     def variance(self, data, n_threads=1):
         """Variance of ``data``, a float32 plane, in data units squared."""
         out = np.empty_like(data)
-        pixels.model_variance(data, *self.factors, out, n_threads)
+        loops('pixels').model_variance(data, *self.factors, out, n_threads)
         return out

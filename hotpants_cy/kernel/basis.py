@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._core import substamps
+from ..instructions import loops
 
 __all__ = ['GaussianBasis', 'ImageBasis', 'basis_of']
 
@@ -109,9 +109,9 @@ class GaussianBasis:
     def convolve(self, image, xs, ys, slots, half_width, vectors, n_threads):
         """Convolve substamps of half width ``half_width`` centred at (xs, ys), into ``vectors`` at ``slots``."""
         y_filters, y_index, x_filters = self.sliding_filters
-        length = substamps.separable_work_size(len(y_filters), 2 * half_width + 1, self.width)
-        substamps.convolve_separable(image, xs, ys, slots, y_filters, y_index, x_filters, self.minus_first, half_width,
-                                     vectors, np.empty((n_threads, length)))
+        length = loops('substamps').separable_work_size(len(y_filters), 2 * half_width + 1, self.width)
+        loops('substamps').convolve_separable(image, xs, ys, slots, y_filters, y_index, x_filters, self.minus_first,
+                                              half_width, vectors, np.empty((n_threads, length)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,8 @@ class ImageBasis:
     def convolve(self, image, xs, ys, slots, half_width, vectors, n_threads):
         """Convolve substamps of half width ``half_width`` centred at (xs, ys), into ``vectors`` at ``slots``."""
         pictures = self.pictures if self.flipped else self.pictures[:, ::-1, ::-1]
-        substamps.convolve_dense(image, xs, ys, slots, np.ascontiguousarray(pictures), half_width, vectors, n_threads)
+        loops('substamps').convolve_dense(image, xs, ys, slots, np.ascontiguousarray(pictures), half_width, vectors,
+                                          n_threads)
 
 
 def basis_of(config):

@@ -4,9 +4,9 @@ import logging
 
 import numpy as np
 
-from .._core import equations, substamps
 from ..exceptions import SingularFitError, TooFewStampsError
 from ..inputs.flags import HotpantsFlags
+from ..instructions import loops
 from ..stamps.statistics import GOOD, SectionStatistics
 from .model import KernelModel
 from .spatial import Monomials
@@ -67,7 +67,7 @@ class Design:
         xs, ys = self._positions(slots)
         size, half = self.config.substamp_width, self.config.rss
         self.basis.convolve(self.source_data, xs, ys, slots, half, self.vectors, self.n_threads)
-        substamps.products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram, self.rhs,
+        loops('substamps').products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram, self.rhs,
                            np.empty((self.n_threads, size * size, self.gram.shape[1])))
         x0, y0 = self.region.origin
         for slot, x, y in zip(slots, xs + x0, ys + y0, strict=True):
@@ -94,7 +94,7 @@ class Design:
         n_basis = len(self.basis)
         size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
         matrix, vector = np.zeros((size, size)), np.zeros(size)
-        equations.assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector)
+        loops('equations').assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector)
         return matrix, vector
 
     def solve(self, slots):
@@ -127,12 +127,12 @@ class Design:
         n = len(self.background_terms)
         matrix, vector = self._equations(slots)
         pivots = np.empty(len(vector), np.int32)
-        equations.factorise(matrix, np.empty(len(vector)), pivots)
+        loops('equations').factorise(matrix, np.empty(len(vector)), pivots)
         columns = []
         for k in range(n):
             unit = np.zeros(len(vector))
             unit[k - n] = 1
-            equations.solve(matrix, pivots, unit)
+            loops('equations').solve(matrix, pivots, unit)
             columns.append(unit[-n:])
         return np.array(columns) * (mean_merit * float(self.variance[slots].mean(dtype=float)))
 
@@ -174,7 +174,7 @@ class Design:
             return np.array([self._scatter(*item, mask, kind)
                              for item in zip(slots, xs, ys, coefficients, background, strict=True)])
         merits = np.empty(len(slots))
-        substamps.variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors, coefficients,
+        loops('substamps').variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors, coefficients,
                                   background, self.variance, merits,
                                   np.empty((self.n_threads, self.config.substamp_width**2), np.float32))
         return merits
@@ -184,7 +184,7 @@ class Design:
         size = self.config.substamp_width
         corner = int(x) - self.config.rss, int(y) - self.config.rss
         residual = np.empty((size, size), np.float32)
-        substamps.residuals(self.target_data, mask, *corner, self.vectors[slot], coefficients, background, residual)
+        loops('substamps').residuals(self.target_data, mask, *corner, self.vectors[slot], coefficients, background, residual)
         # C also leaves out what the search has marked, which is nearly all of the substamp (P28)
         selection = GOOD if self.config.parity else (0, GOOD[1] & ~SEARCH_MARKS)
         section = SectionStatistics()
@@ -198,7 +198,7 @@ def _solve(matrix, vector):
     """Solution of a symmetric system, overwriting it; None if there is no finite one."""
     n = len(vector)
     pivots = np.empty(n, np.int32)
-    if not equations.factorise(matrix, np.empty(n), pivots):
+    if not loops('equations').factorise(matrix, np.empty(n), pivots):
         return None
-    equations.solve(matrix, pivots, vector)
+    loops('equations').solve(matrix, pivots, vector)
     return vector if np.isfinite(vector).all() else None

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._core import pixels
-from ..exceptions import MismatchError
+from ..exceptions import InputError, MismatchError
 from ..inputs.flags import HotpantsFlags
+from ..instructions import loops
 
-__all__ = ['Products', 'fill_bad', 'subtract_region']
+__all__ = ['Products', 'convolve_again', 'fill_bad', 'subtract_region']
 
 
 @dataclass
@@ -21,10 +21,8 @@ class Products:
         Science minus template.
     noise : array (ny, nx)
         Its standard deviation.
-    convolved : array (ny, nx)
-        The convolved image with the background, on the flux scale of the difference.
-    convolved_variance : array (ny, nx)
-        Its variance, on the same scale.
+    convolved, convolved_variance : array (ny, nx) or None
+        The convolved image with the background, on the flux scale of the difference, and its variance, if wanted.
     flags : int32 array (ny, nx)
         `~hotpants_cy.HotpantsFlags`.
     kernel_sum : float
@@ -35,14 +33,14 @@ class Products:
 
     difference: np.ndarray
     noise: np.ndarray
-    convolved: np.ndarray
-    convolved_variance: np.ndarray
+    convolved: np.ndarray | None
+    convolved_variance: np.ndarray | None
     flags: np.ndarray
     kernel_sum: float
     scale: float
 
 
-def subtract_region(model, source, target, region, config, n_threads=1, written_range=None):
+def subtract_region(model, source, target, region, config, n_threads=1, written_range=None, keep_convolved=True):
     """Convolve ``source`` with the kernel and take the difference to ``target``.
 
     Parameters
@@ -57,39 +55,80 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
     written_range : (float, float), optional
         Limits of the values of a convolved image that C writes: it scales and clips the image for that and scales it
         back, and the difference shows it (P18, 8.4, 8.6). Default: it is not written.
+    keep_convolved : bool, optional
+        Default True. Otherwise the planes of the convolved image become those of the difference.
 
     Returns
     -------
     Products
         Bad pixels are flagged, not yet filled.
     """
-    cut, half, fill = region.buffered, model.half_width, config.single('fillval')
-    convolved, variance, flags = model.convolve_planes(
-        source.cutout(cut), source.variance(cut, n_threads), source.flags(cut, n_threads), fill=fill,
-        plain_variance=config.conv_var, good_fraction=config.single('kfm'), n_threads=n_threads)
-    pixels.add_polynomial(model.background_coefficients, model.bgo, 0.5 * flags.shape[1], 0.5 * flags.shape[0],
-                          0, 0, half, convolved, n_threads)
-    add_target_flags(flags, target.flags(cut, n_threads), half)
+    half = model.half_width
     kernel_sum, scale = normalisation(model, region, config)
-    inside = np.s_[half:-half, half:-half]
+    plane, noise, flags = convolved_planes(model, source, region, config, n_threads)
     if written_range is not None:
-        write_and_undo(convolved[inside], flags[inside], scale, kernel_sum, *written_range)
-    difference, noise = np.empty_like(convolved), np.empty_like(convolved)
-    pixels.difference(convolved, target.cutout(cut), variance, target.variance(cut, n_threads), scale,
-                      model.direction == 't', half, fill, difference, noise, n_threads)
+        inside = np.s_[half:-half, half:-half]
+        write_and_undo(plane[inside], flags[inside], scale, kernel_sum, *written_range)
+    convolved, variance = scaled_planes(plane, noise, scale, half) if keep_convolved else (None, None)
+    loops('pixels').difference(*target.planes(region.buffered), *target.noise.factors, target.fill, target.low, target.high,
+                      scale, model.direction == 't', half, config.single('fillval'), plane, noise, flags, n_threads)
+    return Products(plane, noise, convolved, variance, flags, kernel_sum, scale)
+
+
+def convolved_planes(model, source, region, config, n_threads=1):
+    """Convolve the planes of an image and add the background.
+
+    Returns
+    -------
+    convolved, variance : float32 arrays (ny, nx)
+    flags : int32 array (ny, nx)
+    """
+    cut = region.buffered
+    data, variance, _ = source.planes(cut)
+    flags = source.flags(cut, n_threads)
+    planes = model.convolve_planes(
+        data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),
+        plain_variance=config.conv_var, good_fraction=config.single('kfm'), n_threads=n_threads)
+    loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1], 0.5 * data.shape[0], 0, 0,
+                          model.half_width, planes[0], n_threads)
+    return planes
+
+
+def convolve_again(model, source, target, region, config, products, n_threads=1):
+    """The convolved image and its variance of ``products`` that were made without them.
+
+    Parameters
+    ----------
+    model, source, target, region, config, n_threads
+        Those of `subtract_region`.
+    products : Products
+
+    Returns
+    -------
+    convolved, variance : float32 arrays (ny, nx)
+
+    Raises
+    ------
+    InputError
+        They do not make the same difference: the pixels of the images were changed since.
+    """
+    convolved, variance, _ = convolved_planes(model, source, region, config, n_threads)
+    difference = _times(convolved - target.cutout(region.buffered), products.scale)
+    good = (products.flags & HotpantsFlags.OUTPUT_ISBAD) == 0
+    if not np.array_equal(np.abs(difference[good]), np.abs(products.difference[good]), equal_nan=True):
+        raise InputError('the convolved image cannot be made any more: the pixels of the images were changed since '
+                         'they were subtracted; subtract again')
+    return scaled_planes(convolved, variance, products.scale, model.half_width)
+
+
+def scaled_planes(convolved, variance, scale, frame):
+    """Copies of a convolved image and its variance, on the flux scale of the difference."""
+    convolved, variance = convolved.copy(), variance.copy()
     if scale != 1:
+        inside = np.s_[frame:-frame, frame:-frame]
         convolved[inside] = _times(convolved[inside], scale)
         variance *= np.float32(scale * scale)
-    return Products(difference, noise, convolved, variance, flags, kernel_sum, scale)
-
-
-def add_target_flags(flags, target_flags, frame):
-    """Add the flags of the image that is not convolved, and the frame where there is no result (spec 8.3)."""
-    bad = HotpantsFlags.OUTPUT_ISBAD
-    target_flags[(target_flags & HotpantsFlags.INPUT_ISBAD) != 0] |= bad
-    flags |= target_flags
-    for edge in (np.s_[:frame], np.s_[-frame:], np.s_[:, :frame], np.s_[:, -frame:]):
-        flags[edge] |= bad
+    return convolved, variance
 
 
 def normalisation(model, region, config):
@@ -113,17 +152,16 @@ def write_and_undo(convolved, flags, scale, kernel_sum, low, high):
         convolved[...] = _times(convolved, kernel_sum)
 
 
-def fill_bad(products, config, frame):
+def fill_bad(products, config, frame, n_threads=1):
     """Put the fill values on the bad pixels of difference and noise [C: ``-fi``, ``-fin``; ``-mous`` below 0: not].
 
     The noise of the frame, where there is no difference, stays that of the image that was not convolved (P20).
     """
     if config.kf_spread_mask2 < 0:
         return
-    inside = np.s_[frame:-frame, frame:-frame]
-    bad = (products.flags[inside] & HotpantsFlags.OUTPUT_ISBAD) != 0
-    products.difference[inside][bad] = config.single('fillval')
-    products.noise[inside][bad] = config.single('fillval_noise')
+    for plane, fill in ((products.difference, config.single('fillval')),
+                        (products.noise, config.single('fillval_noise'))):
+        loops('pixels').fill_flagged(products.flags, int(HotpantsFlags.OUTPUT_ISBAD), frame, fill, plane, n_threads)
 
 
 def _times(plane, factor):

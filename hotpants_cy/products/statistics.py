@@ -2,13 +2,16 @@
 
 import numpy as np
 
-from .._core.statistics import box_chi2, mean_chi2
+from .._core.statistics import box_chi2
 from ..inputs.flags import HotpantsFlags
-from ..stamps.statistics import GOOD, OK, SectionStatistics
+from ..instructions import loops
 
 __all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_chi2']
 
 PLANE_PASSES = 5
+FEWEST_PIXELS = 100       # that statistics are made of
+NOTHING = 1e10            # what stands for the scatter of no values, and for their chi2
+_CHUNK = 1 << 16
 
 #: What each number is, for header comments.
 DESCRIPTIONS = {
@@ -35,7 +38,7 @@ def substamp_chi2(difference, noise, flags, corner, width):
     return None if chi2 == -1 else chi2
 
 
-def output_statistics(difference, noise, flags, n_sigma):
+def output_statistics(difference, noise, flags, n_sigma, n_threads=1):
     """Statistics over the whole region, before bad pixels are filled (spec 8.5).
 
     ``flags`` gets 0x88 where a pixel of either plane is not finite.
@@ -45,20 +48,41 @@ def output_statistics(difference, noise, flags, n_sigma):
     dict
         By the names of `DESCRIPTIONS`.
     """
-    work = np.empty(difference.size, np.float32)
+    (good, good_noise, ok, ok_noise), (n, chi2) = plane_moments(difference, noise, flags, n_sigma, n_threads)
+    return {'X2NRM': chi2 / float(np.float32(n)) if n > 1 else NOTHING, 'NX2NRM': n,
+            'DMEAN': good[0], 'DSIGE': good[1], 'DSIG': good_noise[0],
+            'DMEANO': ok[0], 'DSIGEO': ok[1], 'DSIGO': ok_noise[0], 'NSCALO': _ratio(good[1], good_noise[0])}
 
-    def measure(plane, selection):
-        section = SectionStatistics()
-        section.measure(plane, flags, (0, 0), plane.shape, n_sigma, PLANE_PASSES, selection, work)
-        return section
 
-    good, good_noise = measure(difference, GOOD), measure(noise, GOOD)
-    x2norm, n_x2norm = mean_chi2(difference, noise, flags)
-    ok, ok_noise = measure(difference, OK), measure(noise, OK)
-    return {'X2NRM': x2norm, 'NX2NRM': n_x2norm,
-            'DMEAN': good.mean, 'DSIGE': good.sd, 'DSIG': good_noise.mean,
-            'DMEANO': ok.mean, 'DSIGEO': ok.sd, 'DSIGO': ok_noise.mean,
-            'NSCALO': _ratio(good.sd, good_noise.mean)}
+def plane_moments(difference, noise, flags, n_sigma, n_threads):
+    """Clipped mean and scatter (spec 3.2) of difference and noise of good, then of OK pixels; number and sum of chi2."""
+    limits = np.tile([-np.inf, np.inf], (4, 1))
+    moments, open_lists, before = [(0.0, 0.0)] * 4, range(4), [-1] * 4
+    for k in range(PLANE_PASSES):
+        sums = np.zeros((-(-difference.size // _CHUNK), 14))
+        loops('planes').sweep(difference, noise, flags, limits.ravel(), k == 0, sums, n_threads)
+        sums = sums.sum(axis=0)
+        if k == 0:
+            n_chi2, chi2 = int(sums[12]), float(sums[13])
+            if difference.size < FEWEST_PIXELS:
+                break
+        for i in open_lists:
+            moments[i] = _moments(*sums[3 * i:3 * i + 3])
+            mean, sd = moments[i]
+            limits[i] = max(limits[i, 0], mean - n_sigma * sd), min(limits[i, 1], mean + n_sigma * sd)
+        changed = [i for i in open_lists if sums[3 * i] != before[i] and sums[3 * i] > 1]
+        before, open_lists = sums[0:12:3], changed
+        if not open_lists:
+            break
+    return moments, (n_chi2, chi2)
+
+
+def _moments(n, total, total2):
+    if n < 2:
+        return float(total), NOTHING
+    mean = total / n
+    variance = (total2 - n * mean * mean) / (n - 1)
+    return float(mean), float(np.sqrt(variance)) if variance >= 0 else float('nan')
 
 
 def ok_ratio(values):

@@ -1,13 +1,16 @@
 """The walk over the stamps of a region, for the template and the science image together (spec 3.1, 3.8)."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ..inputs.exposure import letter_of
 from ..inputs.flags import HotpantsFlags
 from .search import mark_star, score_star, search_cell
+from .statistics import SectionStatistics
 from .substamp import Stamp, Substamp
 
 __all__ = ['Side', 'find_stamps']
@@ -70,7 +73,7 @@ def cells_of(region, grid):
             yield (x0, y0), (min(grid.width, ny - y0), min(grid.width, nx - x0))
 
 
-def find_stamps(sides, mask, region, grid, config, stars=None):
+def find_stamps(sides, mask, region, grid, config, stars=None, n_threads=1):
     """Fill the stamps of each side with substamps, twice if the first threshold finds too few (spec 3.8).
 
     Parameters
@@ -84,9 +87,11 @@ def find_stamps(sides, mask, region, grid, config, stars=None):
     config : `~hotpants_cy.HotpantsConfig`
     stars : float32 array (n, 2), optional
         Positions (x, y) of stars in pixels of the image, 0-based, to take before any search.
+    n_threads : int, optional
+        Default 1.
     """
     threshold = np.float32(config.fitthresh)
-    walk(sides, mask, region, grid, config, float(threshold), stars)
+    walk(sides, mask, region, grid, config, float(threshold), stars, n_threads)
     fewest = min(np.float32(side.n_filled) / np.float32(max(grid.nx * grid.ny, 1)) for side in sides)
     if grid.nx * grid.ny == 0 or not fewest < config.single('min_frac_stamps'):
         return
@@ -97,20 +102,24 @@ def find_stamps(sides, mask, region, grid, config, stars=None):
         for side in sides:
             side.slots = [Stamp() for _ in side.slots]
         mask &= ~(HotpantsFlags.T_SKIP | HotpantsFlags.I_SKIP)
-    walk(sides, mask, region, grid, config, float(threshold), stars)
+    walk(sides, mask, region, grid, config, float(threshold), stars, n_threads)
 
 
-def walk(sides, mask, region, grid, config, threshold, stars):
+def walk(sides, mask, region, grid, config, threshold, stars, n_threads=1):
     """Go through the cells once; a slot that gets a substamp is kept, and the next one is opened."""
-    work = np.empty(max(grid.width, 1)**2, np.float32)
+    work = np.empty(2 * max(grid.width, 1)**2, np.float32)
     for side in sides:
         side.n_filled = side.n_found = 0
-    for corner, shape in cells_of(region, grid):
+    cells = list(cells_of(region, grid))
+    surveys = survey(sides, mask, cells, config, threshold, n_threads) if stars is None else [None] * len(cells)
+    for (corner, shape), surveyed in zip(cells, surveys, strict=True):
         cell = Cell(sides, mask, region, corner, shape, config, threshold, work)
         if stars is not None:
             for x, y in cell.inside(stars):
                 cell.take(x, y)
-        if stars is None or config.auto_search:
+        if surveyed is not None:
+            cell.adopt(*surveyed)
+        elif stars is None or config.auto_search:
             cell.search()
         for side, stamp in zip(sides, cell.stamps, strict=True):
             log.debug('%s stamp at %s: sky %.1f, sigma %.1f, %d stars', side.name, corner, stamp.statistics.mode,
@@ -118,6 +127,51 @@ def walk(sides, mask, region, grid, config, threshold, stars):
             side.n_filled += bool(stamp.substamps)
     for side in sides:
         log.info('%d of %d %s stamps hold a star', side.n_filled, grid.nx * grid.ny, side.name)
+
+
+def survey(sides, mask, cells, config, threshold, n_threads):
+    """Statistics and peaks of cells side by side: what a walk finds in a cell depends on others only if they overlap.
+
+    Returns
+    -------
+    list
+        Of each cell the statistics and the peaks of each side; None if it has to wait for the walk, since a
+        statistic that fails leaves those of the slot's last cell standing (P8).
+    """
+    if config.nss < 1 or _overlap(cells):
+        return [None] * len(cells)
+
+    def look(some):
+        work = np.empty(2 * max((ny * nx for _, (ny, nx) in some), default=0) or 1, np.float32)
+        return [_survey_cell(sides, mask, cell, config, threshold, work) for cell in some]
+
+    if n_threads == 1:
+        return look(cells)
+    chunks = [cells[k:k + 4] for k in range(0, len(cells), 4)]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return [found for some in pool.map(look, chunks) for found in some]
+
+
+def _survey_cell(sides, mask, cell, config, threshold, work):
+    corner, shape = cell
+    statistics = [SectionStatistics() for _ in sides]
+    codes = [s.measure(side.data, mask, corner, shape, config.single('stat_sig'), STAMP_PASSES, work=work)
+             for s, side in zip(statistics, sides, strict=True)]
+    if any(codes):
+        return None
+    return statistics, [search_cell(side.data, mask, corner, shape, **_criteria(side, s, config, threshold),
+                                    wanted=config.nss) for side, s in zip(sides, statistics, strict=True)]
+
+
+def _overlap(cells):
+    columns, rows = ({(corner[axis], shape[1 - axis]) for corner, shape in cells} for axis in (0, 1))
+    return any(start + length > following for spans in (columns, rows)
+               for (start, length), (following, _) in pairwise(sorted(spans)))
+
+
+def _criteria(side, statistics, config, threshold):
+    return {'sky': statistics.mode, 'sigma': statistics.fwhm, 'high': side.high, 'threshold': threshold,
+            'half_width': config.rss, 'bits': side.bits}
 
 
 class Cell:
@@ -148,6 +202,13 @@ class Cell:
                 for x, y, score in found[:missing]:
                     self._append(side, stamp, x, y, score)
 
+    def adopt(self, statistics, peaks):
+        """Take what a survey found."""
+        for side, stamp, measured, found in zip(self.sides, self.stamps, statistics, peaks, strict=True):
+            stamp.statistics = measured
+            for x, y, score in found:
+                self._append(side, stamp, x, y, score)
+
     def inside(self, stars):
         """Stars well inside the cell (spec 3.7)."""
         (x0, y0), (ny, nx) = self.corner, self.shape
@@ -170,8 +231,7 @@ class Cell:
                 mark_star(self.mask, x, y, self.config.rss, side.bits[1], transposed=self.config.parity)
 
     def _criteria(self, side, stamp):
-        return {'sky': stamp.statistics.mode, 'sigma': stamp.statistics.fwhm, 'high': side.high,
-                'threshold': self.threshold, 'half_width': self.config.rss, 'bits': side.bits}
+        return _criteria(side, stamp.statistics, self.config, self.threshold)
 
     def _append(self, side, stamp, x, y, score):
         x0, y0 = self.region.origin

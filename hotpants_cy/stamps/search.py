@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._core.search import find_peaks, score_at
+from ..instructions import loops
 
 __all__ = ['mark_star', 'rank', 'score_star', 'search_cell']
 
@@ -72,7 +72,8 @@ def search_cell(data, mask, corner, shape, sky, sigma, *, high, threshold, half_
     xs, ys = np.empty((2, 2 * wanted), np.int32)
     scores = np.empty(2 * wanted)
     (x0, y0), (ny, nx) = corner, shape
-    found = find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs, ys, scores)
+    found = loops('search').find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs, ys,
+                                       scores, np.empty(nx * ny, np.int32))
     best = rank(scores[:found].tolist())[::-1][:wanted]
     return [(x0 + int(xs[i]), y0 + int(ys[i]), float(scores[i])) for i in best]
 
@@ -83,8 +84,8 @@ def score_star(data, mask, corner, shape, sky, sigma, *, high, threshold, half_w
     Other parameters as in `search_cell`.
     """
     (x0, y0), (ny, nx) = corner, shape
-    return score_at(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, position[0] - x0,
-                    position[1] - y0)
+    return loops('search').score_at(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits,
+                                    position[0] - x0, position[1] - y0)
 
 
 def mark_star(mask, x, y, half_width, bit, *, transposed=False):

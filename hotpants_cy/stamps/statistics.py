@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._core import statistics
 from ..inputs.flags import HotpantsFlags
+from ..instructions import loops
 
 __all__ = ['GOOD', 'OK', 'SectionStatistics', 'clipped_moments']
 
@@ -38,7 +38,7 @@ def clipped_moments(values, n_sigma, passes=LIST_PASSES):
     >>> clipped_moments([1, 2, 3, 2, 1, 3, 2, 90], 2)
     (2.0, 0.81649658092772603)
     """
-    mean, sigma, _ = statistics.sigma_clip(np.array(values, np.float32).ravel(), n_sigma, passes)
+    mean, sigma, _ = loops('statistics').sigma_clip(np.array(values, np.float32).ravel(), n_sigma, passes)
     return mean, sigma
 
 
@@ -69,10 +69,10 @@ class SectionStatistics:
             0 for success (spec 3.3).
         """
         (x, y), (ny, nx) = corner, shape
-        if work is None or work.size < nx * ny:
-            work = np.empty(max(nx * ny, 1), np.float32)
-        self.code = statistics.section_statistics(data, mask, x, y, nx, ny, *selection, n_sigma, passes, work,
-                                                  self.values, cutout)
+        if work is None or work.size < 2 * nx * ny:
+            work = np.empty(max(2 * nx * ny, 1), np.float32)
+        self.code = loops('statistics').section_statistics(data, mask, x, y, nx, ny, *selection, n_sigma, passes,
+                                                           work, self.values, cutout)
         return self.code
 
     @property
