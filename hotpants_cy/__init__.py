@@ -1,17 +1,36 @@
 """Alard-Lupton image subtraction (HOTPANTS) for CCDData, in Cython."""
 
-from ._version import __version__
-from .config import HotpantsConfig
-from .exceptions import *  # noqa: F403
-from .exceptions import __all__ as _errors
-from .inputs.flags import HotpantsFlags
-from .kernel.model import KernelModel
-from .kernel.mosaic import KernelMosaic
-from .pipeline import Hotpants
-from .stamps.substamp import Substamp, SubstampStatus
-from .subtraction import SubtractionResult, subtract
+import importlib
 
-__all__ = [
-    'Hotpants', 'HotpantsConfig', 'HotpantsFlags', 'KernelModel', 'KernelMosaic', 'Substamp', 'SubstampStatus',
-    'SubtractionResult', '__version__', 'subtract', *_errors,
-]
+from ._version import __version__
+
+# A module is imported when one of its names is asked for: the command line has no use for all that CCDData brings.
+_NAMES = {
+    'config': ('HotpantsConfig',),
+    'exceptions': ('DeconvolutionWarning', 'HotpantsError', 'HotpantsWarning', 'InputError', 'MismatchError',
+                   'NoStampsError', 'NoiseModelWarning', 'NotSupportedError', 'OutputError', 'RegistrationWarning',
+                   'SingularFitError', 'TooFewStampsError'),
+    'inputs.flags': ('HotpantsFlags',),
+    'kernel.model': ('KernelModel',),
+    'kernel.mosaic': ('KernelMosaic',),
+    'pipeline': ('Hotpants',),
+    'stamps.substamp': ('Substamp', 'SubstampStatus'),
+    'subtraction': ('SubtractionResult', 'subtract'),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {module.partition('.')[0] for module in _NAMES}
+
+__all__ = ['__version__', *_HOMES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f'.{name}', __name__)
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    globals()[name] = value = getattr(importlib.import_module(f'.{_HOMES[name]}', __name__), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -187,10 +187,10 @@ class RegionalSubtraction:
 
         With ``keep_convolved=False`` the convolved image is given up for memory; `restore_convolved` makes it again.
         """
-        self._mask, self._designs = None, {}         # large, and not needed any more
+        work, self._mask, self._designs = self._mask, None, {}       # large, and not needed any more
         config, model = self.config, self.fit.model
         self.products = p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads,
-                                            self.written_range, keep_convolved or self.written_range is not None)
+                                            self.written_range, keep_convolved or self.written_range is not None, work)
         self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
         if config.rescale_ok:
             rescale_ok_noise(p.noise, p.flags, self.statistics['NSCALO'])

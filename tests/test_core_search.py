@@ -105,7 +105,7 @@ def find(data, mask, corner, shape, half, target, **settings):
     values = dict(sky=100.0, sigma=5.0, high=5000.0, threshold=4.0, bad=BAD, skip=SKIP) | settings
     xs, ys, scores = np.empty(target, 'i4'), np.empty(target, 'i4'), np.empty(target)
     n = search.find_peaks(data, mask, *corner, *shape[::-1], half, *values.values(), xs, ys, scores,
-                          np.empty(shape[0] * shape[1], 'i4'))
+                          np.empty(max(shape[0] * shape[1], 1), 'i4'))
     return list(zip(xs[:n].tolist(), ys[:n].tolist(), scores[:n].tolist(), strict=True))
 
 

@@ -173,10 +173,10 @@ def test_an_image_is_convolved_with_the_kernel_of_each_block(block_width, origin
             expected[y, x] = (image[y - r:y + r + 1, x - r:x + r + 1] * kernel_at(model, *at)[::-1, ::-1]).sum()
     out = model.apply(image, n_threads=2)
     assert out.dtype == np.float32
-    assert_allclose(out, expected, rtol=0, atol=3e-5)
+    assert_allclose(out, expected, rtol=0, atol=1e-4)            # of sums of 12 000 without their signs
     with_background = model.apply(image, background=True)
     y, x = np.mgrid[0:SHAPE[0], 0:SHAPE[1]].astype(float)
-    assert_allclose(with_background, expected + polynomial(model.background_coefficients, 1, x, y), rtol=0, atol=5e-5)
+    assert_allclose(with_background, expected + polynomial(model.background_coefficients, 1, x, y), rtol=0, atol=1e-4)
 
 
 def test_a_point_source_becomes_the_image_of_the_kernel():

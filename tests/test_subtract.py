@@ -401,3 +401,19 @@ def test_fill_values_are_those_asked_for():
 def test_the_default_configuration_is_used_without_one():
     pair = make_pair((300, 300), seed=2, n_transients=0)
     assert hp.subtract(pair.science, pair.template).config == hp.HotpantsConfig()
+
+
+def test_the_convolved_image_is_not_made_of_images_that_were_changed():
+    pair = make_pair((200, 220), seed=11, n_transients=0)
+    science, template = pair.science.data.copy(), pair.template.data.copy()
+    result = subtract(science, template)
+    template[100, 110] += 50
+    with pytest.raises(hp.InputError, match='changed since they were subtracted'):
+        _ = result.convolved
+
+
+def test_the_convolved_image_can_be_had_after_the_difference_was_changed():
+    pair = make_pair((200, 220), seed=11, n_transients=0)
+    result, untouched = subtract(pair.science, pair.template), subtract(pair.science, pair.template)
+    result.difference.data[:] = 0
+    assert_array_equal(result.convolved.data, untouched.convolved.data)

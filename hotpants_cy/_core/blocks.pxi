@@ -43,6 +43,8 @@ cdef struct Block:
     double *exact              # source pixels again, in double precision where a row has bright ones
     double *row_values         # a value for each row of source pixels
     int *bright                # whether the row has bright ones
+    int *group                 # how many of so many output rows to take next
+    number *singles            # sums in single precision
 
 
 cdef void gather(const float[:, ::1] plane, const Block *b, number *out) noexcept nogil:
@@ -131,11 +133,14 @@ cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noe
     b.exact = <double *> (b.sums + step * b.stride + 2 * area + 2 * patch_size(width, step))
     b.row_values = b.exact + patch_size(width, step)
     b.bright = <int *> (b.row_values + step + width)
+    b.group = b.bright + step + width
+    b.singles = <number *> (b.row_values + 2 * (step + width) + 1)
 
 
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return 4 * width * width + step * padded(step) + 3 * patch_size(width, step) + 2 * (step + width)
+    return 4 * width * width + step * padded(step) + 3 * patch_size(width, step) \
+        + 2 * (step + width) + 1 + step * padded(step)
 
 
 cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, const float[:, ::1] variance,

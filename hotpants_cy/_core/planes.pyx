@@ -71,7 +71,9 @@ cdef inline bint plain(const float *difference, const float *noise, const int *f
 cdef void add_pixel(float difference, float noise, int *flag, const double *limits, bint first, double *sums) noexcept nogil:
     """One pixel, in the order in which C takes the lists: what is not finite changes the list of what follows."""
     cdef float q
-    if flag[0] & ANY == 0 and not lost(difference, flag):
+    # the first sweep flags a good pixel whose noise alone is not finite, but its difference stays on the list
+    if flag[0] & ANY == 0 and not lost(difference, flag) \
+            or not first and flag[0] & ANY == NOT_FINITE and isfinite(difference) and not isfinite(noise):
         add_strip(&difference, 1, limits[0], limits[1], sums)
     if flag[0] & ANY == 0 and not lost(noise, flag):
         add_strip(&noise, 1, limits[2], limits[3], sums + 3)

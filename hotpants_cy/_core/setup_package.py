@@ -20,7 +20,7 @@ FLAGS = ['/O2'] if os.name == 'nt' else ['-O3', '-fno-math-errno']
 # ill-conditioned fits (DESIGN, section 3); only what comes after the fit may use it
 EXACT = [] if os.name == 'nt' else ['-ffp-contract=off']
 FUSED = [] if os.name == 'nt' else ['-ffp-contract=fast']
-# sums in any order, for statistics that nothing hangs on; NaN stays NaN
+# sums in any order, where nothing hangs on the last bit; NaN stays NaN
 ANY_ORDER = [] if os.name == 'nt' else ['-fassociative-math', '-fno-signed-zeros', '-fno-trapping-math']
 # just what `cpu.pyx` asks the CPU for
 LEVELS = {'v3': ['-mavx2', '-mfma'],
@@ -49,7 +49,9 @@ def get_extensions():
     for pyx in sorted(HERE.glob('*.pyx')):
         if not can_build(pyx.stem):
             continue
-        kind = FUSED if 'vector' in pyx.stem else EXACT + ANY_ORDER if pyx.stem.startswith('planes') else EXACT
+        kind = FUSED + ANY_ORDER if 'vector' in pyx.stem else EXACT
+        if pyx.stem.startswith('planes'):
+            kind = kind + ANY_ORDER
         flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], [])
         extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=flags,
                               depends=included(pyx))

@@ -1,10 +1,10 @@
 # Block convolution with the compiler's vector types, as wide as the instruction set that this is compiled for has them.
 #
 # A tile of outputs stays in registers while one row of pixels slides over one row of taps for each output row; pixels are
-# loaded once for all rows of the tile, taps once for all its columns.  One row of taps is summed in single precision, the
-# rows in double.  That errs by 3e-7 of the brightest pixel, so the level of the sky is taken off first, and rows with
-# pixels much brighter than the sky scatters are summed in double precision: what is left is below 1e-5 of the noise.
-from libc.math cimport isfinite
+# loaded once for all rows of the tile, taps once for all its columns.  Sums in single precision err by up to 2e-6 of the
+# brightest pixel.  That will do for variances.  Of images the level of the sky is taken off first, and rows with pixels
+# much brighter than the sky scatters are summed in double precision: what is left is of the order of 1e-5 of the noise.
+from libc.math cimport fabsf, isfinite
 
 cdef extern from *:
     """
@@ -19,11 +19,10 @@ cdef extern from *:
     typedef float hp_unaligned __attribute__((vector_size(4 * HP_LANES), aligned(4)));
     typedef double hp_doubles __attribute__((vector_size(4 * HP_LANES)));
     typedef double hp_unaligned_doubles __attribute__((vector_size(4 * HP_LANES), aligned(8)));
-    static const hp_floats hp_zeros = {0};
     static const hp_doubles hp_double_zeros = {0};
     /* without this the compiler would make one function of all its uses, and keep the tile in memory */
     static inline __attribute__((always_inline)) void hp_convolve_tile(int, int, const float *, const float *,
-                                                                       Py_ssize_t, double *, Py_ssize_t);
+                                                                       Py_ssize_t, float *, Py_ssize_t);
     static inline __attribute__((always_inline)) void hp_convolve_exact_tile(int, int, const double *, const double *,
                                                                              Py_ssize_t, double *, Py_ssize_t);
     """
@@ -33,14 +32,12 @@ cdef extern from *:
     ctypedef float unaligned "hp_unaligned"
     ctypedef double doubles "hp_doubles"
     ctypedef double unaligned_doubles "hp_unaligned_doubles"
-    floats zeros "hp_zeros"
     doubles double_zeros "hp_double_zeros"
 
 cdef enum:
     TILE = 12                  # vectors of outputs, so that they and what feeds them stay in 16 registers
-    BUFFER = 192               # TILE times the most LANES
 
-cdef double BRIGHT = 24        # times the scatter of the sky, from there on a pixel is bright
+cdef double BRIGHT = 5         # times the scatter of the sky, from there on a pixel is bright
 
 ctypedef float number          # of patches and taps
 
@@ -64,14 +61,8 @@ cdef void render(const Kernels *k, const double *x_terms, const double *y_terms,
             kernel[p] = kernel[p] + a * k.varying[t * k.area + p]
 
 
-cdef inline void add(const float *values, Py_ssize_t n, double *sums) noexcept nogil:
-    cdef Py_ssize_t x
-    for x in range(n):
-        sums[x] = sums[x] + values[x]
-
-
 cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, const float *pixels, const float *taps,
-                                                   Py_ssize_t width, double *sums, Py_ssize_t stride) noexcept nogil:
+                                                   Py_ssize_t width, float *sums, Py_ssize_t stride) noexcept nogil:
     """One row of pixels for ``n_rows`` output rows, the first of which meets the row of taps ``taps``, the next the one before.
 
     The counts are constants where this is called, so that the compiler can unroll the loops and keep all of the tile
@@ -82,10 +73,9 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, co
     cdef float tap
     cdef floats[TILE] tile
     cdef floats[3] source
-    cdef float[BUFFER] buffer
     for row in range(n_rows):
         for column in range(n_columns):
-            tile[row * n_columns + column] = zeros
+            tile[row * n_columns + column] = (<unaligned *> (sums + row * stride + column * LANES))[0]
     for i in range(width):
         for column in range(n_columns):
             source[column] = (<const unaligned *> (pixels + i + column * LANES))[0]
@@ -95,9 +85,7 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, co
                 tile[row * n_columns + column] = tile[row * n_columns + column] + tap * source[column]
     for row in range(n_rows):
         for column in range(n_columns):
-            (<unaligned *> (buffer + (row * n_columns + column) * LANES))[0] = tile[row * n_columns + column]
-    for row in range(n_rows):
-        add(buffer + row * n_columns * LANES, n_columns * LANES, sums + row * stride)
+            (<unaligned *> (sums + row * stride + column * LANES))[0] = tile[row * n_columns + column]
 
 
 cdef inline void convolve_exact_tile "hp_convolve_exact_tile" (int n_rows, int n_columns, const double *pixels,
@@ -154,7 +142,7 @@ cdef void convolve_exact_rows(int n, int n_columns, const double *pixels, const 
         sums += n_columns * (LANES // 2)
 
 
-cdef void convolve_rows(int n, int n_columns, const float *pixels, const float *taps, Py_ssize_t width, double *sums,
+cdef void convolve_rows(int n, int n_columns, const float *pixels, const float *taps, Py_ssize_t width, float *sums,
                         Py_ssize_t stride) noexcept nogil:
     if n_columns == 3:
         if n == 4:
@@ -179,29 +167,28 @@ cdef void convolve_rows(int n, int n_columns, const float *pixels, const float *
         convolve_tile(1, 2, pixels, taps, width, sums, stride)
 
 
-cdef void convolve_strip(const Block *b, const float *patch, const float *taps, double level, const double *exact,
-                         Py_ssize_t x0, int n_columns) noexcept nogil:
+cdef void convolve_strip(const Block *b, const float *patch, const float *taps, const double *exact, Py_ssize_t x0,
+                         int n_columns) noexcept nogil:
     """All rows of ``n_columns`` vectors of outputs from column ``x0`` on.
 
     Each row of pixels goes to the output rows whose footprint it lies in, in groups of nearly equal size.
     """
     cdef Py_ssize_t s, y, last, n_groups
     cdef int n, most = TILE // n_columns
-    for y in range(b.ny):
-        for s in range(n_columns * LANES):
-            b.sums[y * b.stride + x0 + s] = level
+    for y in range(1, b.ny + 1):
+        n_groups = (y + most - 1) // most
+        b.group[y] = <int> ((y + n_groups - 1) // n_groups)
     for s in range(b.ny + b.width - 1):
         y = max(0, s - b.width + 1)
         last = min(b.ny - 1, s)
         while y <= last:
-            n_groups = (last - y + most) // most
-            n = <int> ((last - y + n_groups) // n_groups)
+            n = b.group[last - y + 1]
             if exact != NULL and b.bright[s]:
                 convolve_exact_rows(n, n_columns, exact + s * b.patch_stride + x0, b.kernel + (s - y) * b.width, b.width,
                                     b.sums + y * b.stride + x0, b.stride)
             else:
                 convolve_rows(n, n_columns, patch + s * b.patch_stride + x0, taps + (s - y) * b.width, b.width,
-                              b.sums + y * b.stride + x0, b.stride)
+                              b.singles + y * b.stride + x0, b.stride)
             y += n
 
 
@@ -227,37 +214,38 @@ cdef double row_level(const float *row, Py_ssize_t n) noexcept nogil:
     return total / n
 
 
-cdef bint centre_row(float *row, Py_ssize_t n, double level, double limit, double *exact) noexcept nogil:
+cdef bint centre_row(float *row, Py_ssize_t n, float level, float limit, double *exact) noexcept nogil:
     """Take the level off a row of pixels; tell whether one lies beyond the limit, and do it in double precision then."""
     cdef Py_ssize_t x
-    cdef bint bright = False
+    cdef int n_bright = 0
     for x in range(n):
-        bright |= not fabs(row[x] - level) <= limit
-    if bright:
+        n_bright += not fabsf(row[x] - level) <= limit
+    if n_bright:
         for x in range(n):
-            exact[x] = row[x] - level
+            exact[x] = <double> row[x] - level
     else:
         for x in range(n):
-            row[x] = <float> (row[x] - level)
-    return bright
+            row[x] = row[x] - level
+    return n_bright > 0
 
 
 cdef double row_scatter(const float *row, Py_ssize_t n, float level) noexcept nogil:
     """Mean distance of some of the pixels from a level."""
     cdef Py_ssize_t x
     cdef float total = 0
-    for x in range(0, n, 2):
-        total += fabs(row[x] - level)
+    for x in range(n // 2):
+        total += fabsf(row[x] - level)
     return 2 * total / n
 
 
 cdef double centre(const Block *b) noexcept nogil:
     """Take the sky off the source pixels, and find the rows with bright ones; return its level."""
     cdef Py_ssize_t s, n_rows = b.ny + b.width - 1, n = b.nx + b.width - 1
-    cdef double level, scatter
-    for s in range(n_rows):
-        b.row_values[s] = row_level(b.image + s * b.patch_stride, n)
-    level = middle(b.row_values, n_rows)
+    cdef float level                                 # so that what is taken off is just what is added again
+    cdef double scatter
+    for s in range((n_rows + 1) // 2):               # every other row will do
+        b.row_values[s] = row_level(b.image + 2 * s * b.patch_stride, n)
+    level = <float> middle(b.row_values, (n_rows + 1) // 2)
     if not isfinite(level):
         level = 0
     for s in range(n_rows):
@@ -277,20 +265,28 @@ cdef void convolve_image(const Block *b) noexcept nogil:
     cdef double level = centre(b), total = 0
     for p in range(b.width * b.width):
         total += b.kernel[p]
-    convolve_block(b, b.image, b.taps, level * total, b.exact)
+    for p in range(b.ny * b.stride):
+        b.sums[p] = level * total
+    convolve_block(b, b.image, b.taps, b.exact)
 
 
 cdef void convolve_variance(const Block *b) noexcept nogil:
     """The variance of a block; nobody needs seven digits of a noise."""
-    convolve_block(b, b.variance, b.variance_taps, 0, NULL)
+    cdef Py_ssize_t p
+    for p in range(b.ny * b.stride):
+        b.sums[p] = 0
+    convolve_block(b, b.variance, b.variance_taps, NULL)
 
 
-cdef void convolve_block(const Block *b, const float *patch, const float *taps, double level,
-                         const double *exact) noexcept nogil:
-    """All strips of a block; the last vector of a row may reach beyond it, into memory that is there for it."""
-    cdef Py_ssize_t x = 0, end = padded(b.nx)
+cdef void convolve_block(const Block *b, const float *patch, const float *taps, const double *exact) noexcept nogil:
+    """Add all strips of a block to its sums; the last vector of a row may reach beyond it, into memory that is there for it."""
+    cdef Py_ssize_t x = 0, p, end = padded(b.nx)
     cdef int n_columns
+    for p in range(b.ny * b.stride):
+        b.singles[p] = 0
     while x < end:
         n_columns = 2 if (end - x) // LANES == 2 or (end - x) // LANES == 4 else 3
-        convolve_strip(b, patch, taps, level, exact, x, n_columns)
+        convolve_strip(b, patch, taps, exact, x, n_columns)
         x += n_columns * LANES
+    for p in range(b.ny * b.stride):
+        b.sums[p] += b.singles[p]

@@ -1,18 +1,11 @@
 """``hotpants-cy``: the command line of C HOTPANTS on the engine of this package."""
 
-import logging
 import shlex
 import sys
-import warnings
 
-from ..exceptions import HotpantsError
 from .options import parse
-from .run import NOTICE, run
 
 __all__ = ['main']
-
-# a run that fails says one line; one that succeeds says by default in a few what it did
-LEVELS = {0: logging.WARNING, 1: NOTICE, 2: logging.DEBUG}
 
 
 def main(argv=None):
@@ -36,8 +29,12 @@ def main(argv=None):
         from . import companions
         return getattr(companions, argv[0])(argv[1:])
     args = parse(argv)
+    # only now: numpy and astropy take longer to import than the version to print
+    from ..exceptions import HotpantsError
+    from .messages import Messages
+    from .run import run
     try:
-        with _messages(args.v):
+        with Messages(args.v):
             run(args, shlex.join(['hotpants-cy', *argv]))
     except HotpantsError as error:
         print(f'hotpants-cy: error: {" ".join(str(error).split())}', file=sys.stderr)
@@ -49,26 +46,3 @@ def main(argv=None):
         print('hotpants-cy: interrupted; no output was written', file=sys.stderr)
         return 130
     return 0
-
-
-class _messages:
-    """Show the package's log and warnings on stderr while the command runs (C: ``-v``)."""
-
-    def __init__(self, verbosity):
-        self.log = logging.getLogger('hotpants_cy')
-        self.handler = logging.StreamHandler(sys.stderr)
-        self.handler.setFormatter(logging.Formatter('%(message)s'))
-        self.level = LEVELS[min(max(verbosity, 0), 2)]
-        self.caught = warnings.catch_warnings()
-
-    def __enter__(self):
-        self.before = self.log.level
-        self.log.addHandler(self.handler)
-        self.log.setLevel(self.level)
-        self.caught.__enter__()
-        warnings.showwarning = lambda message, *_args, **_kwargs: self.log.warning('warning: %s', message)
-
-    def __exit__(self, *error):
-        self.caught.__exit__(*error)
-        self.log.setLevel(self.before)
-        self.log.removeHandler(self.handler)

@@ -8,9 +8,6 @@ import re
 import sys
 from datetime import UTC, datetime
 
-import numpy as np
-
-from ..config import HotpantsConfig
 from .flags import FLAGS
 
 __all__ = ['config_of', 'parse', 'program_version']
@@ -251,6 +248,9 @@ def config_of(args):
     ValueError
         An impossible value; the message says which one, and what is possible.
     """
+    import numpy as np  # --help and --version do without both
+
+    from ..config import HotpantsConfig
     values = {}
     for flag in _KNOWN.values():
         if flag.field:

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from ..kernel.table import KERNEL_TABLE, model_cards
 from .options import program_version
-from .storage import stored_plane
+from .storage import stored_mask, stored_plane
 
 __all__ = ['RegionReport', 'c_files', 'star_files']
 
@@ -132,9 +132,8 @@ def c_files(args, config, command, header, planes, reports, frame=()):
                 cards += _noise_cards(config, reports)
             files[path] = fits.HDUList([_primary(stored[plane][0], header, cards)])
     if args.omi:
-        # uint16 is BITPIX 16 with BZERO 32768 in a FITS file
-        mask = np.clip(planes['mask'], 0, 0xffff).astype(np.uint16)
-        files[args.omi] = fits.HDUList([_primary(mask, header, [('OBJECT', 'Hotpants output Mask Image')])])
+        mask, cards = stored_mask(planes['mask'])
+        files[args.omi] = fits.HDUList([_primary(mask, header, [*cards, ('OBJECT', 'Hotpants output Mask Image')])])
     if args.oki:
         primary = fits.PrimaryHDU()
         _append(primary.header, [*_region_cards(args, reports), ('KERINFO', True)])
@@ -165,7 +164,9 @@ def _kernel_table(args, model, frame, reports):
     length = max(len(report.solution) for report in reports)
     columns = [fits.Column(f'Region{r.index}', 'D', array=np.pad(r.solution, (0, length - len(r.solution))))
                for r in reports]
-    hdu = fits.BinTableHDU.from_columns(columns, name=KERNEL_TABLE)
+    hdu = fits.BinTableHDU(name=KERNEL_TABLE)
+    # with data from the start it would import astropy.table, and with it half of astropy
+    hdu.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
     # astropy puts the name in capitals
     hdu.header['EXTNAME'] = KERNEL_TABLE
     _append(hdu.header, [('OBJECT', KERNEL_TABLE), _photnorm(args), *model, *frame])

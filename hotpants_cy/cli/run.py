@@ -11,14 +11,12 @@ from ..pipeline import Hotpants
 from ..products.files import TextFile
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
+from .messages import NOTICE
 from .options import config_of, program_version
 from .outputs import RegionReport, c_files, star_files
 from .storage import written_range
 
-__all__ = ['NOTICE', 'run']
-
-#: Level of the few lines about a run that succeeds, between progress and a warning.
-NOTICE = 25
+__all__ = ['run']
 
 log = logging.getLogger(__name__)
 

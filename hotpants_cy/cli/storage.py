@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-__all__ = ['stored_plane', 'written_range']
+from ..inputs.planes import row_blocks
+
+__all__ = ['stored_mask', 'stored_plane', 'written_range']
 
 
 def written_range(args):
@@ -50,11 +52,37 @@ def stored_plane(args, config, plane, planes):
         scale, zero = 1.0, 0.0
     told = {'diff': False, 'convolved': short and not config.parity, 'sigma': False, 'noise': short}[plane]
     cards = [('BZERO', zero), ('BSCALE', scale)] if told else []
+    data = planes[plane]
     if short:
-        return _integers(planes[plane], scale, zero, planes['mask']), cards
+        mask = planes['mask']
+        return _by_rows(lambda rows: _integers(data[rows], scale, zero, mask[rows]), data.shape, np.int16), cards
     if (scale, zero) == (1, 0):
-        return planes[plane], cards
-    return ((planes[plane].astype(float) - zero) / scale).astype(np.float32), cards
+        return data, cards
+    return _by_rows(lambda rows: (data[rows].astype(float) - zero) / scale, data.shape, np.float32), cards
+
+
+def stored_mask(flags):
+    """Flags as unsigned 16-bit integers stand in a file: signed, with a zero point.
+
+    Parameters
+    ----------
+    flags : int32 array (ny, nx)
+
+    Returns
+    -------
+    data : big-endian int16 array (ny, nx)
+    cards : list of (str, float)
+    """
+    data = _by_rows(lambda rows: np.clip(flags[rows], 0, 0xffff) - 0x8000, flags.shape, '>i2')
+    return data, [('BSCALE', 1), ('BZERO', 0x8000)]
+
+
+def _by_rows(function, shape, dtype):
+    """A plane whose rows ``function`` gives, a few at a time."""
+    out = np.empty(shape, dtype)
+    for rows in row_blocks(shape):
+        out[rows] = function(rows)
+    return out
 
 
 def _range(scale, zero):
@@ -70,4 +98,4 @@ def _integers(plane, scale, zero, mask):
     if (scale, zero) != (1, 0):                      # rounded half away from zero; without a scale cut towards it
         values = (values - zero) / scale
         values = np.copysign(np.floor(np.abs(values) + 0.5), values)
-    return np.clip(np.trunc(values), -32768, 32767).astype(np.int16)
+    return np.clip(np.trunc(values), -32768, 32767)

@@ -15,12 +15,13 @@ import numpy as np
 from astropy.io import fits
 
 from ..exceptions import InputError, OutputError
+from .planes import row_blocks
 
 __all__ = ['check_writable', 'read_image', 'read_plane', 'write_whole']
 
 _log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20    # pixels that are scaled in float64 at a time
+_BLOCK = 1 << 20    # bytes that are read at a time
 _COMPRESSED = {b'\x1f\x8b': gzip.open, b'BZ': bz2.open}
 
 
@@ -195,15 +196,13 @@ def _plane(hdu, blank_is_nan, dtype=np.float32):
     blank = header.get('BLANK') if blank_is_nan and header['BITPIX'] > 0 else None
     # tiles may span any rows, so a compressed image is decompressed at once
     raw = hdu.data if isinstance(hdu, fits.CompImageHDU) else hdu.section
-    ny, nx = hdu.shape
-    plane = np.empty((ny, nx), dtype)
-    rows = max(1, _BLOCK // max(1, nx))
+    plane = np.empty(hdu.shape, dtype)
     with np.errstate(over='ignore', invalid='ignore'):
-        for y in range(0, ny, rows):
-            block = raw[y:y + rows]
-            plane[y:y + rows] = block if (scale, zero) == (1, 0) else block * scale + zero
+        for rows in row_blocks(hdu.shape):
+            block = raw[rows]
+            plane[rows] = block if (scale, zero) == (1, 0) else block * scale + zero
             if blank is not None:
-                plane[y:y + rows][block == blank] = np.nan
+                plane[rows][block == blank] = np.nan
     return plane, header
 
 

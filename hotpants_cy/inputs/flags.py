@@ -1,6 +1,8 @@
-"""The mask bits of HOTPANTS, by name (spec 2.8)."""
+"""The mask bits of HOTPANTS as astropy knows such names (spec 2.8); the engine takes `Bits`, without astropy.nddata."""
 
 from astropy.nddata.bitmask import BitFlagNameMap
+
+from .bits import Bits
 
 __all__ = ['HotpantsFlags']
 
@@ -18,16 +20,16 @@ class HotpantsFlags(BitFlagNameMap):
     array([False, False,  True])
     """
 
-    BAD_PIXVAL = 0x01, 'the input pixel equals the fill value'
-    SAT = 0x02, 'the input pixel is at or above the upper threshold'
-    LOW = 0x04, 'the input pixel is at or below the lower threshold'
-    NAN = 0x08, 'the pixel is not a finite number'
-    BAD_CONV = 0x10, 'too much of the kernel fell on bad pixels'
-    INPUT_MASK = 0x20, 'the pixel is set in an input mask'
-    OK_CONV = 0x40, 'the kernel touched a flagged pixel, but little of its weight did'
-    INPUT_ISBAD = 0x80, 'the input pixel is bad'
-    T_BAD = 0x100, 'unusable for template substamps (while searching)'
-    T_SKIP = 0x200, 'already in a template substamp (while searching)'
-    I_BAD = 0x400, 'unusable for science substamps (while searching)'
-    I_SKIP = 0x800, 'already in a science substamp (while searching)'
-    OUTPUT_ISBAD = 0x8000, 'the pixel of the difference is bad; these pixels are masked'
+    BAD_PIXVAL = Bits.BAD_PIXVAL, 'the input pixel equals the fill value'
+    SAT = Bits.SAT, 'the input pixel is at or above the upper threshold'
+    LOW = Bits.LOW, 'the input pixel is at or below the lower threshold'
+    NAN = Bits.NAN, 'the pixel is not a finite number'
+    BAD_CONV = Bits.BAD_CONV, 'too much of the kernel fell on bad pixels'
+    INPUT_MASK = Bits.INPUT_MASK, 'the pixel is set in an input mask'
+    OK_CONV = Bits.OK_CONV, 'the kernel touched a flagged pixel, but little of its weight did'
+    INPUT_ISBAD = Bits.INPUT_ISBAD, 'the input pixel is bad'
+    T_BAD = Bits.T_BAD, 'unusable for template substamps (while searching)'
+    T_SKIP = Bits.T_SKIP, 'already in a template substamp (while searching)'
+    I_BAD = Bits.I_BAD, 'unusable for science substamps (while searching)'
+    I_SKIP = Bits.I_SKIP, 'already in a science substamp (while searching)'
+    OUTPUT_ISBAD = Bits.OUTPUT_ISBAD, 'the pixel of the difference is bad; these pixels are masked'

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..exceptions import InputError
 from .planes import (
-    absurd,
     as_bits,
     as_mask,
     as_plane,
@@ -20,6 +19,8 @@ from .planes import (
     replaced,
     scaled,
     union,
+    unusable,
+    unusable_noise,
 )
 from .sources import planes_of_array, planes_of_file, planes_of_nddata
 
@@ -122,14 +123,11 @@ class Frame:
             raise InputError(f'{name} image: give sigma or variance, not both')
         values = as_plane(data, f'{name} image')
         noise = as_variance(sigma, variance, values.shape, name)
-        bad = ~np.isfinite(values) if keep_masked_values else absurd(values)
-        planes = [(values, owned or not is_shared(values, data), bad)]
+        planes = [(values, owned or not is_shared(values, data), unusable(values, keep_masked_values))]
         if noise is not None:
             mine = owned or sigma is not None or not is_shared(noise, variance)
-            good = np.isfinite(noise) & (noise >= 0)
-            if sigma is not None and not keep_masked_values:
-                good &= np.asarray(sigma) >= 0       # C squares it and goes on
-            planes.append((noise, mine, ~good))
+            # C squares a negative sigma and goes on
+            planes.append((noise, mine, unusable_noise(noise, None if keep_masked_values else sigma)))
         mask = as_mask(mask, values.shape, name)
         flags = flag_plane([bad for *_, bad in planes], mask, as_bits(bits, values.shape, name))
         if flags is not None and flags.all():

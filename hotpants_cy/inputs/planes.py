@@ -5,13 +5,22 @@ import math
 import numpy as np
 
 from ..exceptions import InputError
-from .flags import HotpantsFlags
+from .bits import Bits
 
-__all__ = ['absurd', 'as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'flag_plane', 'is_shared',
-           'replaced', 'scaled', 'union']
+__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'flag_plane', 'is_shared',
+           'replaced', 'row_blocks', 'scaled', 'union', 'unusable', 'unusable_noise']
 
-_MASKED = int(HotpantsFlags.INPUT_MASK | HotpantsFlags.INPUT_ISBAD)
-_NOT_FINITE = int(HotpantsFlags.NAN | HotpantsFlags.INPUT_ISBAD)
+_MASKED = Bits.INPUT_MASK | Bits.INPUT_ISBAD
+_NOT_FINITE = Bits.NAN | Bits.INPUT_ISBAD
+_LARGEST = float(np.finfo(np.float32).max)
+_FAR = 1e18         # no image has such values, and their squares leave single precision
+
+
+def row_blocks(shape, pixels=1 << 18):
+    """Slices of rows that make up a plane, so that what is made on the way stays in the cache of the processor."""
+    ny, nx = shape
+    rows = max(1, pixels // max(1, nx))
+    return [slice(y, min(y + rows, ny)) for y in range(0, ny, rows)]
 
 
 def as_array(plane, what, shape):
@@ -58,7 +67,8 @@ def as_variance(sigma, variance, shape, name):
 
 def _check_small(plane, source, what):
     """Fluxes of 1e-20 are common, and their squares are 0 in single precision."""
-    lost = np.count_nonzero((np.abs(plane) < np.finfo(np.float32).tiny) & (np.asarray(source) != 0))
+    source, tiny = np.asarray(source), np.finfo(np.float32).tiny
+    lost = sum(np.count_nonzero((np.abs(plane[rows]) < tiny) & (source[rows] != 0)) for rows in row_blocks(plane.shape))
     if 2 * lost > plane.size:
         raise InputError(f'{what}: too small for single precision (below 1e-38) at {lost} of {plane.size} pixels; '
                          'multiply the image by a power of ten, or use a smaller unit')
@@ -77,10 +87,13 @@ def as_bits(bits, shape, name):
     if bits is None:
         return None
     bits = as_array(bits, f'{name} mask bits', shape)
-    if bits.dtype.kind == 'f' and not (np.abs(bits) < 2**31).all():
-        raise InputError(f'{name} mask bits: must lie between -2^31 and 2^31')
-    bits = bits.astype(np.int32)    # truncates towards zero, as C does
-    return bits | np.where(bits > 0, np.int32(HotpantsFlags.INPUT_MASK), np.int32(0))
+    out = np.empty(shape, np.int32)
+    for rows in row_blocks(shape):
+        if bits.dtype.kind == 'f' and not (np.abs(bits[rows]) < 2**31).all():
+            raise InputError(f'{name} mask bits: must lie between -2^31 and 2^31')
+        block = bits[rows].astype(np.int32)    # truncates towards zero, as C does
+        out[rows] = block | np.where(block > 0, np.int32(Bits.INPUT_MASK), np.int32(0))
+    return out
 
 
 def as_unit(unit):
@@ -95,13 +108,38 @@ def as_unit(unit):
     return unit
 
 
-def absurd(values):
-    """Pixels that are not finite, or so far beyond the others that one of them would outweigh all in any sum."""
+def unusable(values, finite_is_enough):
+    """Pixels that are not finite, or so far beyond the others that one of them would outweigh all in any sum.
+
+    None if there are none, which one look at the extremes tells.
+    """
+    low, high = _extremes(values)
+    limit = _LARGEST if finite_is_enough else _FAR
+    if -limit <= low and high <= limit:
+        return None
     bad = ~np.isfinite(values)
-    if np.any(values > 1e18) or np.any(values < -1e18):
+    if not finite_is_enough and (np.any(values > _FAR) or np.any(values < -_FAR)):
         typical = np.median(np.abs(values[~bad])) if not bad.all() else 0
-        bad |= np.abs(values) > min(max(1e18, 1e12 * float(typical)), float(np.finfo(np.float32).max))
+        bad |= np.abs(values) > min(max(_FAR, 1e12 * float(typical)), _LARGEST)
     return bad
+
+
+def unusable_noise(variance, sigma=None):
+    """Pixels whose variance is not finite or negative, or whose sigma is; None if there are none."""
+    low, high = _extremes(variance)
+    if low >= 0 and high <= _LARGEST and (sigma is None or np.asarray(sigma).min() >= 0):
+        return None
+    good = np.isfinite(variance) & (variance >= 0)
+    if sigma is not None:
+        good &= np.asarray(sigma) >= 0
+    return ~good
+
+
+def _extremes(plane):
+    """Smallest and largest value; NaN if one is."""
+    with np.errstate(invalid='ignore'):
+        blocks = [plane[rows] for rows in row_blocks(plane.shape)]
+        return float(np.min([block.min() for block in blocks])), float(np.max([block.max() for block in blocks]))
 
 
 def is_shared(plane, source):

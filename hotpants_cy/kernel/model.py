@@ -245,10 +245,13 @@ class KernelModel:
         flags : int32 array
             Zero where nothing is flagged. The last two are empty if not asked for.
         """
-        out = np.full_like(data, fill)
-        variance_out = _NO_PLANE if variance is None and noise is None else np.zeros_like(data)
-        flags_out = _NO_FLAGS if flags is None else np.zeros_like(flags)
-        width, step, loops = self.basis.width, self.block_width, convolution_loops()
+        width, step, loops, half = self.basis.width, self.block_width, convolution_loops(), self.half_width
+        out = np.empty_like(data)
+        for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
+            out[edge] = fill
+        # zeros that the threads touch first, not this one
+        variance_out = _NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
+        flags_out = _NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
         work = np.zeros((n_threads, loops.work_size(width, step)))
         loops.convolve_blocks(
             data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,

@@ -29,6 +29,8 @@ class Products:
         Sum of the kernel at the centre of the region.
     scale : float
         What the planes were multiplied by to normalise them.
+    sample : array
+        The difference at some pixels in each footprint of the kernel, to tell later whether the images still are the same.
     """
 
     difference: np.ndarray
@@ -38,9 +40,11 @@ class Products:
     flags: np.ndarray
     kernel_sum: float
     scale: float
+    sample: np.ndarray
 
 
-def subtract_region(model, source, target, region, config, n_threads=1, written_range=None, keep_convolved=True):
+def subtract_region(model, source, target, region, config, n_threads=1, written_range=None, keep_convolved=True,
+                    work=None):
     """Convolve ``source`` with the kernel and take the difference to ``target``.
 
     Parameters
@@ -57,6 +61,8 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
         back, and the difference shows it (P18, 8.4, 8.6). Default: it is not written.
     keep_convolved : bool, optional
         Default True. Otherwise the planes of the convolved image become those of the difference.
+    work : int32 array (ny, nx), optional
+        A plane that may be overwritten; a fresh one costs time.
 
     Returns
     -------
@@ -65,17 +71,17 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
     """
     half = model.half_width
     kernel_sum, scale = normalisation(model, region, config)
-    plane, noise, flags = convolved_planes(model, source, region, config, n_threads)
+    plane, noise, flags = convolved_planes(model, source, region, config, n_threads, work)
     if written_range is not None:
         inside = np.s_[half:-half, half:-half]
         write_and_undo(plane[inside], flags[inside], scale, kernel_sum, *written_range)
     convolved, variance = scaled_planes(plane, noise, scale, half) if keep_convolved else (None, None)
     loops('pixels').difference(*target.planes(region.buffered), *target.noise.factors, target.fill, target.low, target.high,
                       scale, model.direction == 't', half, config.single('fillval'), plane, noise, flags, n_threads)
-    return Products(plane, noise, convolved, variance, flags, kernel_sum, scale)
+    return Products(plane, noise, convolved, variance, flags, kernel_sum, scale, plane[_sampled(half)].copy())
 
 
-def convolved_planes(model, source, region, config, n_threads=1):
+def convolved_planes(model, source, region, config, n_threads=1, work=None):
     """Convolve the planes of an image and add the background.
 
     Returns
@@ -85,7 +91,9 @@ def convolved_planes(model, source, region, config, n_threads=1):
     """
     cut = region.buffered
     data, variance, _ = source.planes(cut)
-    flags = source.flags(cut, n_threads)
+    if work is not None:
+        work[...] = 0
+    flags = source.flags(cut, n_threads, work)
     planes = model.convolve_planes(
         data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),
         plain_variance=config.conv_var, good_fraction=config.single('kfm'), n_threads=n_threads)
@@ -113,12 +121,18 @@ def convolve_again(model, source, target, region, config, products, n_threads=1)
         They do not make the same difference: the pixels of the images were changed since.
     """
     convolved, variance, _ = convolved_planes(model, source, region, config, n_threads)
-    difference = _times(convolved - target.cutout(region.buffered), products.scale)
-    good = (products.flags & HotpantsFlags.OUTPUT_ISBAD) == 0
-    if not np.array_equal(np.abs(difference[good]), np.abs(products.difference[good]), equal_nan=True):
+    some = _sampled(model.half_width)
+    difference = _times(convolved[some] - target.cutout(region.buffered)[some], products.scale)
+    if not np.array_equal(np.abs(difference), np.abs(products.sample), equal_nan=True):
         raise InputError('the convolved image cannot be made any more: the pixels of the images were changed since '
                          'they were subtracted; subtract again')
     return scaled_planes(convolved, variance, products.scale, model.half_width)
+
+
+def _sampled(half_width):
+    """Pixels inside the frame, two or more in each footprint of a kernel."""
+    inside = slice(half_width, -half_width or None, max(1, half_width // 2))
+    return inside, inside
 
 
 def scaled_planes(convolved, variance, scale, frame):
