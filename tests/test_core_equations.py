@@ -68,7 +68,7 @@ def test_assembly_is_that_of_the_twin(n_basis, n_terms, n_background, n_stamps):
     slots, terms = rng.permutation(9)[:n_stamps].astype('i4'), rng.uniform(-1, 1, (n_stamps, n_terms))
     terms[:, 0] = 1
     matrix, vector = np.zeros((size, size)), np.zeros(size)
-    equations.assemble(gram, rhs, slots, terms, n_basis, matrix, vector)
+    equations.assemble(gram, rhs, slots, terms, n_basis, matrix, vector, 2)
     expected = summed(np.nan_to_num(gram), rhs, slots, terms, n_basis)
     assert_array_equal(matrix, expected[0])
     assert_array_equal(vector, expected[1])

@@ -3,25 +3,34 @@
 
 LAPACK pivots and sums in another order; on numerically singular fits that is another kernel (spec 10.4).
 """
+from cython.parallel cimport prange
 from libc.math cimport fabs
 
 
-cdef void add_stamp(const double[:, ::1] gram, const double[::1] rhs, const double[::1] terms,
-                    Py_ssize_t n_basis, double[:, ::1] matrix, double[::1] vector) noexcept nogil:
-    """Add one substamp to the lower triangle of the matrix and to the right hand side (6.2)."""
+cdef void add_kernel_rows(const double[:, ::1] gram, const double[::1] rhs, const double[::1] terms, Py_ssize_t n,
+                          double[:, ::1] matrix, double[::1] vector) noexcept nogil:
+    """Add one substamp to the rows of basis function ``n``: the lower triangle of the matrix, the right hand side (6.2)."""
+    cdef Py_ssize_t n_terms = terms.shape[0], m, t, u, row
+    cdef double weight
+    cdef double *out
+    for t in range(n_terms):
+        row = 1 + (n - 1) * n_terms + t
+        vector[row] += rhs[n] * terms[t]
+        matrix[row, 0] += terms[t] * gram[n, 0]
+        for u in range(n_terms):
+            weight = terms[t] * terms[u]
+            out = &matrix[row, 1 + u]
+            for m in range(1, n + (1 if u <= t else 0)):
+                out[(m - 1) * n_terms] = out[(m - 1) * n_terms] + weight * gram[n, m]
+
+
+cdef void add_background_rows(const double[:, ::1] gram, const double[::1] rhs, const double[::1] terms,
+                              Py_ssize_t n_basis, double[:, ::1] matrix, double[::1] vector) noexcept nogil:
+    """The same for the first row and those of the background."""
     cdef Py_ssize_t n_terms = terms.shape[0], n_background = gram.shape[0] - n_basis
-    cdef Py_ssize_t n, m, t, u, row, first, start = 1 + (n_basis - 1) * n_terms
+    cdef Py_ssize_t n, m, u, row, first, start = 1 + (n_basis - 1) * n_terms
     matrix[0, 0] += gram[0, 0]
     vector[0] += rhs[0]
-    for n in range(1, n_basis):
-        for t in range(n_terms):
-            row = 1 + (n - 1) * n_terms + t
-            vector[row] += rhs[n] * terms[t]
-            matrix[row, 0] += terms[t] * gram[n, 0]
-            for m in range(1, n + 1):
-                first = 1 + (m - 1) * n_terms
-                for u in range(n_terms if m < n else t + 1):
-                    matrix[row, first + u] += (terms[t] * terms[u]) * gram[n, m]
     for n in range(n_background):
         row = start + n
         vector[row] += rhs[n_basis + n]
@@ -35,15 +44,21 @@ cdef void add_stamp(const double[:, ::1] gram, const double[::1] rhs, const doub
 
 
 def assemble(const double[:, :, ::1] gram, const double[:, ::1] rhs, const int[::1] slots,
-             const double[:, ::1] terms, Py_ssize_t n_basis, double[:, ::1] matrix, double[::1] vector):
+             const double[:, ::1] terms, Py_ssize_t n_basis, double[:, ::1] matrix, double[::1] vector, int n_threads):
     """Sum the substamps at ``slots`` into the full symmetric ``matrix`` and ``vector`` (zero on entry).
 
-    ``terms[i]`` are the spatial monomials at the centre of substamp ``i``.
+    ``terms[i]`` are the spatial monomials at the centre of substamp ``i``.  Each thread has rows of its own, to which
+    the substamps are added one after the other.
     """
-    cdef Py_ssize_t i, j
-    with nogil:
+    cdef Py_ssize_t i, j, n
+    # the longest rows first
+    for n in prange(n_basis, nogil=True, schedule='dynamic', num_threads=n_threads):
         for i in range(slots.shape[0]):
-            add_stamp(gram[slots[i]], rhs[slots[i]], terms[i], n_basis, matrix, vector)
+            if n < n_basis - 1:
+                add_kernel_rows(gram[slots[i]], rhs[slots[i]], terms[i], n_basis - 1 - n, matrix, vector)
+            else:
+                add_background_rows(gram[slots[i]], rhs[slots[i]], terms[i], n_basis, matrix, vector)
+    with nogil:
         for i in range(matrix.shape[0]):
             for j in range(i):
                 matrix[j, i] = matrix[i, j]

@@ -94,7 +94,7 @@ class Design:
         n_basis = len(self.basis)
         size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
         matrix, vector = np.zeros((size, size)), np.zeros(size)
-        loops('equations').assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector)
+        loops('equations').assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector, self.n_threads)
         return matrix, vector
 
     def solve(self, slots):
@@ -167,9 +167,7 @@ class Design:
         slots = np.array(slots, np.int32)
         xs, ys = self._positions(slots)
         x0, y0 = self.region.origin
-        coefficients = np.array([model.coefficients(x, y) for x, y in zip(xs + x0, ys + y0, strict=True)])
-        coefficients = coefficients.reshape(len(slots), len(self.basis))
-        background = np.array([model.background(x, y) for x, y in zip(xs + x0, ys + y0, strict=True)])
+        coefficients, background = model.coefficients(xs + x0, ys + y0), model.background(xs + x0, ys + y0)
         if kind != 'v':
             return np.array([self._scatter(*item, mask, kind)
                              for item in zip(slots, xs, ys, coefficients, background, strict=True)])

@@ -89,9 +89,12 @@ class KernelModel:
         return self.solution[1:1 + (len(self.basis) - 1) * n_terms].reshape(-1, n_terms)
 
     def coefficients(self, x, y):
-        """Coefficients of the basis functions at one position."""
-        rest = Monomials(self.ko).evaluate(self.varying.T, *self.frame.normalise(x, y))
-        return np.concatenate([self.solution[:1], np.broadcast_to(rest, len(self.basis) - 1)])
+        """Coefficients of the basis functions at a position, or at (n,) positions: (n_basis,) or (n, n_basis)."""
+        x, y = (np.asarray(v, float)[..., np.newaxis] for v in (x, y))
+        out = np.empty((*x.shape[:-1], len(self.basis)))
+        out[..., 0] = self.solution[0]
+        out[..., 1:] = Monomials(self.ko).evaluate(self.varying.T, *self.frame.normalise(x, y))
+        return out
 
     def image(self, x, y):
         """Picture of the kernel at a position.
