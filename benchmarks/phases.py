@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""Seconds per step of a subtraction, beside the plain convolution loop that dominates C HOTPANTS.
-
-usage: python benchmarks/phases.py [--sizes 512 1024 2048] [--threads 1 2] [--direction t]
+"""Seconds per step of a subtraction, beside the plain convolution loop that dominates C HOTPANTS, as a Markdown table.
 
 The yardstick is the scalar float64 loop of the spec's section 7 (image, variance, and the kernel's weight on good
-pixels), compiled here with ``cc -O3``: C HOTPANTS as a whole needs about 1.8 times its time at 2048 x 2048. Every line
-is measured in this run; compare lines of one run only. Peak memory is that of the subtraction over the two images.
+pixels), compiled here with ``cc -O3``. C HOTPANTS as a whole needs about 1.8 times its time at 2048 x 2048 and 1.55
+times at 4096 x 4096, with its default settings and one direction: hence 'C est.', which is no run of the C program.
+Every subtraction has a process of its own. The fastest of ``--repeat`` counts, and of the yardstick too, which is not
+repeated once it has taken 20 s. Compare lines of one run only. Peak memory is that over the two images. Linux only.
 """
 import argparse
 import ctypes
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,91 +25,175 @@ YARDSTICK = """
 void convolve(const float *image, const float *variance, const int *mask, const double *kernel, float *out,
               float *variance_out, int *mask_out, int n, int r) {
     for (int y = r; y < n - r; y++) for (int x = r; x < n - r; x++) {
-        double sum = 0, variance_sum = 0, good = 0, all = 0;
-        int seen = 0;
+        double sum = 0, variance_sum = 0, good = 0, all = 0; int seen = 0;
         for (int j = -r; j <= r; j++) for (int i = -r; i <= r; i++) {
-            int p = (y + j) * n + x + i;
-            double k = kernel[(j + r) * (2 * r + 1) + i + r];
+            int p = (y + j) * n + x + i; double k = kernel[(j + r) * (2 * r + 1) + i + r];
             sum += image[p] * k;
             variance_sum += variance[p] * k * k;
             all += fabs(k);
             seen |= mask[p];
             if (!(mask[p] & 0x80)) good += fabs(k);
         }
-        out[y * n + x] = sum;
-        variance_out[y * n + x] = variance_sum;
+        out[y * n + x] = sum; variance_out[y * n + x] = variance_sum;
         if (seen) mask_out[y * n + x] = good / all < 0.99 ? 0x8010 : 0x40;
     }
 }
 """
-STEPS = ('find_stamps', 'fit_and_select_direction', 'iterative_fit_and_clip')
+# 12 sums side by side: a multiply-add takes some four cycles, and two can start in each
+PEAK = """
+typedef float vector __attribute__((vector_size(__BIGGEST_ALIGNMENT__)));
+int spin(int rounds, float seed, float *out) {
+    vector sums[12], factor = (vector) {0} + 1 - seed, term = (vector) {0} + seed;
+    for (int s = 0; s < 12; s++) sums[s] = term * (float) s;
+    for (int i = 0; i < rounds; i++) for (int s = 0; s < 12; s++) sums[s] = sums[s] * factor + term;
+    for (int s = 1; s < 12; s++) sums[0] += sums[s];
+    *out = sums[0][0];
+    return sizeof(vector) / sizeof(float);
+}
+"""
+COLUMNS = ('find stamps', 'fit', 'subtract', 'result', 'all', 'cpu')
 
 
-def yardstick(image, r=10):
-    """Seconds of the plain loop."""
+def compiled(source, *flags):
+    """Library of C functions."""
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, 'loop.c')
-        source.write_text(YARDSTICK)
-        subprocess.run(['cc', '-O3', '-shared', '-fPIC', '-o', f'{folder}/loop.so', source], check=True)
-        loop = ctypes.CDLL(f'{folder}/loop.so').convolve
-        planes = [image, image, np.zeros(image.shape, np.int32), np.full((2 * r + 1, 2 * r + 1), 1 / 441),
-                  np.zeros_like(image), np.zeros_like(image), np.zeros(image.shape, np.int32)]
+        Path(folder, 'it.c').write_text(source)
+        subprocess.run(['cc', '-O3', '-shared', '-fPIC', *flags, '-o', f'{folder}/it', f'{folder}/it.c'], check=True)
+        return ctypes.CDLL(f'{folder}/it')
+
+
+def fastest(function, repeat):
+    """Seconds of the fastest of some calls, no more of them once they have taken 20 s."""
+    seconds = []
+    while len(seconds) < repeat and sum(seconds) < 20:
         start = time.perf_counter()
-        loop(*(a.ctypes.data_as(ctypes.c_void_p) for a in planes), image.shape[0], r)
-        return time.perf_counter() - start
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def yardstick(image, r, repeat):
+    """Seconds of the plain loop."""
+    loop, mask, kernel = compiled(YARDSTICK).convolve, np.zeros(image.shape, np.int32), np.full((2 * r + 1)**2, 1e-3)
+    planes = [image, image, mask, kernel, np.zeros_like(image), np.zeros_like(image), mask.copy()]
+    return fastest(lambda: loop(*(a.ctypes.data_as(ctypes.c_void_p) for a in planes), len(image), r), repeat)
+
+
+def simulated(size, folder):
+    """Path of a pair with one star per 40 x 40 pixels, made if it is not there; beyond 4096 from copies of that."""
+    path = Path(folder, f'phases-{size}.npz')
+    if not path.exists() and size > 4096:
+        pair, times = load(simulated(4096, folder)), -(-size // 4096)
+        np.savez(path, *(np.tile(image, (times, times))[:size, :size] for image in pair))
+    elif not path.exists():
+        from hotpants_cy.datasets import make_pair
+        pair = make_pair((size, size), seed=1)
+        np.savez(path, *(image.data.astype('f4') for image in (pair.science, pair.template)))
+    return str(path)
+
+
+def load(path):
+    with np.load(path) as pair:
+        return [np.ascontiguousarray(pair[name]) for name in pair]
 
 
 def peak_memory():
     """Largest resident memory of this process so far, in MiB (Linux)."""
-    status = Path('/proc/self/status').read_text()
-    return int(status.split('VmHWM:')[1].split()[0]) / 1024
+    return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) / 1024
 
 
-def measure(path, threads, direction):
-    """Seconds of each step and the peak memory, in a process of its own."""
-    import hotpants_cy as hp
-    with np.load(path) as pair:
-        science, template = pair['science'], pair['template']
+def measure(path, threads, settings):
+    """Seconds of each step and the peak memory of one subtraction, in this process, which should be a new one."""
+    from hotpants_cy import Hotpants, HotpantsConfig, SubtractionResult
+    science, template = load(path)
+    config = HotpantsConfig(**settings)
     Path('/proc/self/clear_refs').write_text('5')        # forget the peak so far
-    before = peak_memory()
-    seconds, cpu = {}, time.process_time()
-    start = last = time.perf_counter()
-    config = hp.HotpantsConfig(force_convolve=direction)
-    hot = hp.Hotpants(template, science, config=config, n_threads=threads)
-    for step in STEPS:
-        getattr(hot, step)()
-        seconds[step], last = time.perf_counter() - last, time.perf_counter()
-    hot.assemble('difference')
-    seconds['subtract'], last = time.perf_counter() - last, time.perf_counter()
-    hp.SubtractionResult.of(hot)
-    seconds['result'] = time.perf_counter() - last
-    peak = peak_memory() - before
-    return {**seconds, 'all': time.perf_counter() - start, 'cpu': time.process_time() - cpu, 'MiB': peak}
+    before, cpu, ticks = peak_memory(), time.process_time(), [time.perf_counter()]
+    hot = Hotpants(template, science, config=config, n_threads=threads)
+    for step in ([hot.find_stamps], [hot.fit_and_select_direction, hot.iterative_fit_and_clip],
+                 [lambda: hot.assemble('difference')], [lambda: SubtractionResult.of(hot, owned=True)]):
+        for part in step:
+            part()
+        ticks.append(time.perf_counter())
+    seconds = [*np.diff(ticks), ticks[-1] - ticks[0], time.process_time() - cpu]
+    return {**dict(zip(COLUMNS, seconds, strict=True)), 'MiB': peak_memory() - before}
+
+
+def row(*cells):
+    print('|', *(f'{c if isinstance(c, str) else format(c, ".3g" if c < 100 else ".0f")} |' for c in cells), flush=True)
+
+
+def steps(args, folder):
+    """Print the table of steps, and that of serial time if it is wanted."""
+    row('size', 'r', 'threads', 'yardstick', *COLUMNS, 'MiB', 's per megapixel', 'C est. / all')
+    row(*['---'] * 13)
+    found = {}
+    for size, r in itertools.product(args.sizes, args.rkernel):
+        path, known = simulated(size, folder), (r, args.stamps, args.direction) == (10, 10, 't')
+        plain, factor = yardstick(load(path)[1], r, args.repeat), 1.8 if size <= 2048 else 1.55
+        settings = json.dumps({'force_convolve': args.direction, 'rkernel': r, 'rss': max(15, r),
+                               'nstampx': args.stamps, 'nstampy': args.stamps})
+        for threads in args.threads:
+            command = [sys.executable, __file__, '--one', path, str(threads), settings]
+            runs = [subprocess.run(command, stdout=subprocess.PIPE, check=True) for _ in range(args.repeat)]
+            got = found[size, r, threads] = min((json.loads(run.stdout) for run in runs), key=lambda run: run['all'])
+            row(str(size), str(r), str(threads), plain, *got.values(), got['all'] / size**2 * 1e6,
+                f'{plain * factor / got["all"]:.1f}' if known else '-')
+    if args.amdahl:
+        print()
+        row('size', 'r', *(f'{c}, serial' for c in COLUMNS[:-1]))
+        row(*['---'] * 7)
+    for size, r in itertools.product(args.sizes, args.rkernel) if args.amdahl else ():
+        one, two = found[size, r, 1], found[size, r, 2]
+        row(str(size), str(r), *(f'{100 * (2 * two[c] / one[c] - 1):.0f} %' for c in COLUMNS[:-1]))
+
+
+def machine_peak(threads):
+    """Single-precision GFLOP/s of so many threads that do nothing but multiply and add in registers, best of five."""
+    spin, rounds = compiled(PEAK, '-march=native').spin, 50_000_000
+    spin.argtypes = [ctypes.c_int, ctypes.c_float, ctypes.c_void_p]
+
+    def work(_):
+        return spin(rounds, 1e-7, ctypes.byref(ctypes.c_float()))
+    with ThreadPoolExecutor(threads) as pool:            # ctypes lets go of the lock
+        seconds = fastest(lambda: list(pool.map(work, range(threads))), 5)
+    return 2 * 12 * work(0) * threads * rounds / seconds / 1e9
+
+
+def peak(args, folder, size=2048, r=10):
+    """Print how much of the machine's peak the convolution of image and variance reaches."""
+    import hotpants_cy as hp
+    from hotpants_cy.inputs.noise import NoiseModel
+    science, template = load(simulated(size, folder))
+    kernel = hp.subtract(science, template, config=hp.HotpantsConfig(rkernel=r, force_convolve='t')).kernel
+    row('threads', 's', 'GFLOP/s', 'peak GFLOP/s', 'share')
+    row(*['---'] * 5)
+    for threads in args.threads:
+        seconds = fastest(lambda n=threads: kernel.convolve_planes(template, noise=NoiseModel(1, 5), n_threads=n), 5)
+        speed, limit = 4 * (2 * r + 1)**2 * (size - 2 * r)**2 / seconds / 1e9, machine_peak(threads)
+        row(str(threads), seconds, speed, limit, f'{100 * speed / limit:.0f} %')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--sizes', type=int, nargs='+', default=[512, 1024, 2048])
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
-    parser.add_argument('--direction', choices=['t', 'i', 'b'], default='t')
-    parser.add_argument('--one', nargs=2, metavar=('PAIR', 'THREADS'), help=argparse.SUPPRESS)
+    parser.add_argument('--direction', choices=['t', 'i', 'b'], default='t', help='what to convolve; b: try both')
+    parser.add_argument('--rkernel', type=int, nargs='+', default=[10], help='half widths of the kernel')
+    parser.add_argument('--stamps', type=int, default=10, help='in x and in y')
+    parser.add_argument('--repeat', type=int, default=3, help='the fastest of so many runs counts')
+    parser.add_argument('--pairs', metavar='FOLDER', help='keep the simulated pairs there, and take what is there')
+    parser.add_argument('--amdahl', action='store_true', help='also the share of serial time, from 1 and 2 threads')
+    parser.add_argument('--peak', action='store_true', help="instead: the convolution's share of the machine's peak")
+    parser.add_argument('--one', nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.amdahl and not {1, 2} <= set(args.threads):
+        parser.error('--amdahl needs --threads 1 2')
     if args.one:
-        print(json.dumps(measure(args.one[0], int(args.one[1]), args.direction)))
+        print(json.dumps(measure(args.one[0], int(args.one[1]), json.loads(args.one[2]))))
         return
-    from hotpants_cy.datasets import make_pair
-    columns = [*STEPS, 'subtract', 'result', 'all', 'cpu', 'MiB']
-    print('size threads yardstick', *columns, 'all/yardstick')
-    for size in args.sizes:
-        pair = make_pair((size, size), seed=1)
-        with tempfile.NamedTemporaryFile(suffix='.npz') as file:
-            np.savez(file.name, science=pair.science.data, template=pair.template.data)
-            for threads in args.threads:
-                plain = yardstick(pair.science.data)
-                done = subprocess.run([sys.executable, __file__, '--direction', args.direction, '--one', file.name,
-                                       str(threads)], capture_output=True, text=True, check=True)
-                got = json.loads(done.stdout)
-                print(size, threads, f'{plain:.2f}', *(f'{got[c]:.2f}' for c in columns), f'{got["all"] / plain:.2f}')
+    with tempfile.TemporaryDirectory() as folder:
+        (peak if args.peak else steps)(args, args.pairs or folder)
 
 
 if __name__ == '__main__':

@@ -8,8 +8,8 @@ import numpy as np
 
 from .config import HotpantsConfig
 from .exceptions import HotpantsError, InputError, SingularFitError
+from .inputs.bits import Bits
 from .inputs.exposure import Exposure
-from .inputs.flags import HotpantsFlags
 from .inputs.frame import as_frame, check_pair
 from .kernel.basis import basis_of
 from .kernel.model import KernelModel
@@ -296,7 +296,7 @@ class Hotpants(PyhotpantsNames):
         planes = [getattr(region.products, name) for region in live]
         if len(self.regions) == 1 and planes[0].shape == self.science.shape:
             return planes[0]
-        nothing = HotpantsFlags.OUTPUT_ISBAD if name == 'flags' else 0 if self.config.parity else np.nan
+        nothing = Bits.OUTPUT_ISBAD if name == 'flags' else 0 if self.config.parity else np.nan
         whole = np.full(self.science.shape, nothing, planes[0].dtype)
         fill = {'difference': self.config.fillval, 'convolved': self.config.fillval, 'noise': self.config.fillval_noise}
         for region in sorted(self.regions, key=lambda region: region.error is None):    # rows may be shared

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .inputs.flags import HotpantsFlags
+from .inputs.bits import Bits
 from .inputs.image import sibling, to_image
 from .pipeline import Hotpants
 from .products.background import background_planes
@@ -105,7 +105,7 @@ class SubtractionResult:
     def convolved(self):
         """The image that was convolved, as `~astropy.nddata.CCDData`."""
         convolved, variance = (self._hot.assemble(name) for name in ('convolved', 'convolved_variance'))
-        bad = (self.difference.flags & HotpantsFlags.OUTPUT_ISBAD) != 0
+        bad = (self.difference.flags & Bits.OUTPUT_ISBAD) != 0
         return sibling(self.difference, np.where(bad, np.float32(np.nan), convolved), np.sqrt(variance))
 
     @cached_property

@@ -14,7 +14,7 @@ cdef enum:
 
 
 cdef struct Kernels:
-    # all that is needed to render the kernel of a block
+    # all that is needed to render the kernel of a block, from the last pixel to the first
     const double *solution     # of spec 6.1
     const double *basis        # (n_basis, area)
     const double *constant     # (area,): what does not vary
@@ -34,7 +34,7 @@ cdef struct Block:
     Py_ssize_t width           # of the kernel
     Py_ssize_t stride          # of the sums
     Py_ssize_t patch_stride    # of the source pixels that the block sees
-    double *kernel             # reversed, so that it slides along the pixels
+    double *kernel             # from the last pixel to the first, so that it slides along the pixels
     double *sums               # output pixels
     number *taps               # the reversed kernel, and what multiplies the variance: its square, or itself
     number *variance_taps
@@ -105,12 +105,12 @@ cdef void convolve_flags(const int[:, ::1] flags, const Block *b, double good_fr
             out[y, x] |= pixel_flags(flags, b, x, y, good_fraction)
 
 
-cdef void set_taps(const double *kernel, bint plain, Block *b) noexcept nogil:
-    cdef Py_ssize_t p, area = b.width * b.width
-    for p in range(area):
-        b.kernel[p] = kernel[area - 1 - p]
-        b.taps[p] = b.kernel[p]
-        b.variance_taps[p] = b.kernel[p] if plain else b.kernel[p] * b.kernel[p]
+cdef void set_taps(const Block *b, bint plain) noexcept nogil:
+    cdef Py_ssize_t p
+    for p in range(b.width * b.width):
+        b.taps[p] = <number> b.kernel[p]
+    for p in range(b.width * b.width):
+        b.variance_taps[p] = <number> (b.kernel[p] if plain else b.kernel[p] * b.kernel[p])
 
 
 cdef inline Py_ssize_t patch_size(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
@@ -124,7 +124,7 @@ cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noe
     b.half = width // 2
     b.stride = padded(step)
     b.patch_stride = b.stride + width - 1
-    b.kernel = work + area
+    b.kernel = work
     b.sums = b.kernel + area
     b.taps = <number *> (b.sums + step * b.stride)
     b.variance_taps = b.taps + area
@@ -139,7 +139,7 @@ cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noe
 
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return 4 * width * width + step * padded(step) + 3 * patch_size(width, step) \
+    return 3 * width * width + step * padded(step) + 3 * patch_size(width, step) \
         + 2 * (step + width) + 1 + step * padded(step)
 
 
@@ -159,8 +159,8 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
         b.nx = min(step, image.shape[1] - b.half - b.x0)
         if b.nx <= 0 or b.ny <= 0:
             break
-        render(kernels, &x_terms[column, 0], &y_terms[0], work)
-        set_taps(work, plain_variance, &b)
+        render(kernels, &x_terms[column, 0], &y_terms[0], b.kernel)
+        set_taps(&b, plain_variance)
         gather(image, &b, b.image)
         if variance_out.shape[0] > 0 and variance.shape[0] > 0:
             gather(variance, &b, b.variance)
@@ -179,15 +179,17 @@ def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, con
                     const double[::1] solution, const double[:, ::1] x_terms, const double[:, ::1] y_terms,
                     const double[:, ::1] basis, const double[:, ::1] term_kernels, Py_ssize_t width, Py_ssize_t step,
                     bint plain_variance, double inverse_gain, double read_variance, double good_fraction,
-                    float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out, double[:, ::1] work):
+                    float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out, double[:, ::1] work,
+                    Py_ssize_t first=0):
     """Convolve with one kernel per block of ``step`` pixels; block (0, 0) starts half a kernel inside the image.
 
     ``solution`` is that of spec 6.1; the spatial terms of a block are the products of a row of ``x_terms`` and one of
-    ``y_terms``.  ``basis`` holds the flattened images, ``width`` pixels wide, of the basis functions; ``term_kernels``
-    the same kernel sorted otherwise: what does not vary, then what multiplies each spatial term.
+    ``y_terms``.  ``basis`` holds the images, ``width`` pixels wide, of the basis functions, flattened and from the last
+    pixel to the first, so that they slide along the pixels; ``term_kernels`` the same kernel sorted otherwise: what
+    does not vary, then what multiplies each spatial term.
     An output of shape (0, 0) leaves its part out; ``flags_out`` is added to.  Without a ``variance`` plane (shape
     (0, 0)) that of a pixel is ``abs(pixel) * inverse_gain + read_variance``.  ``work`` has a row of `work_size` zeros
-    per thread.
+    per thread.  ``y_terms`` may be those of some rows of blocks only, from row ``first`` on.
     """
     cdef Py_ssize_t row
     cdef int n_threads = <int> work.shape[0]
@@ -200,6 +202,6 @@ def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, con
     kernels.n_terms = x_terms.shape[1]
     kernels.area = basis.shape[1]
     for row in prange(y_terms.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        convolve_row_of_blocks(row, image, variance, flags, &kernels, x_terms, y_terms[row], width, step,
+        convolve_row_of_blocks(first + row, image, variance, flags, &kernels, x_terms, y_terms[row], width, step,
                                plain_variance, inverse_gain, read_variance, good_fraction, image_out, variance_out,
                                flags_out, &work[threadid(), 0])

@@ -9,7 +9,7 @@ from libc.math cimport fabs
 
 cdef void add_kernel_rows(const double[:, ::1] gram, const double[::1] rhs, const double[::1] terms, Py_ssize_t n,
                           double[:, ::1] matrix, double[::1] vector) noexcept nogil:
-    """Add one substamp to the rows of basis function ``n``: the lower triangle of the matrix, the right hand side (6.2)."""
+    """Add one substamp to the rows of basis function ``n``: lower triangle and right hand side (6.2)."""
     cdef Py_ssize_t n_terms = terms.shape[0], m, t, u, row
     cdef double weight
     cdef double *out

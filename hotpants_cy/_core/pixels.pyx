@@ -91,8 +91,8 @@ cdef inline int threshold_flags(const Target *t, float v) noexcept nogil:
     return m
 
 
-cdef void flag_row(const Target *t, const float *target, const int *known, Py_ssize_t nx, int frame_flag, Py_ssize_t frame,
-                   int *flags) noexcept nogil:
+cdef void flag_row(const Target *t, const float *target, const int *known, Py_ssize_t nx, int frame_flag,
+                   Py_ssize_t frame, int *flags) noexcept nogil:
     cdef Py_ssize_t x
     if known != NULL:
         for x in range(nx):

@@ -1,8 +1,8 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Clipped moments of difference and noise over whole planes, of good and of OK pixels at once (spec 3.2, 8.5).
 
-Nothing is decided on these numbers: the compiler may sum them in lanes side by side (``-fassociative-math``, here only),
-and chunks of pixels are summed apart, so that the bits are the same for any number of threads.  The caller guarantees
+Nothing is decided on these numbers: the compiler may sum them in lanes side by side (``-fassociative-math``), and
+chunks of pixels are summed apart, so that the bits are the same for any number of threads.  The caller guarantees
 planes of one shape.
 """
 from cython.parallel cimport prange
@@ -68,7 +68,8 @@ cdef inline bint plain(const float *difference, const float *noise, const int *f
     return seen == 0
 
 
-cdef void add_pixel(float difference, float noise, int *flag, const double *limits, bint first, double *sums) noexcept nogil:
+cdef void add_pixel(float difference, float noise, int *flag, const double *limits, bint first,
+                    double *sums) noexcept nogil:
     """One pixel, in the order in which C takes the lists: what is not finite changes the list of what follows."""
     cdef float q
     # the first sweep flags a good pixel whose noise alone is not finite, but its difference stays on the list

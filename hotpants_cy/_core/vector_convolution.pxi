@@ -1,8 +1,8 @@
 # Block convolution with the compiler's vector types, as wide as the instruction set that this is compiled for has them.
 #
-# A tile of outputs stays in registers while one row of pixels slides over one row of taps for each output row; pixels are
-# loaded once for all rows of the tile, taps once for all its columns.  Sums in single precision err by up to 2e-6 of the
-# brightest pixel.  That will do for variances.  Of images the level of the sky is taken off first, and rows with pixels
+# A tile of outputs stays in registers while one row of pixels slides over one row of taps for each output row; pixels
+# are loaded once for all rows of the tile, taps once for all its columns.  Sums in single precision err by up to 2e-6 of
+# the brightest pixel.  That will do for variances.  Of images the level of the sky is taken off first, and rows with pixels
 # much brighter than the sky scatters are summed in double precision: what is left is of the order of 1e-5 of the noise.
 from libc.math cimport fabsf, isfinite
 
@@ -63,7 +63,7 @@ cdef void render(const Kernels *k, const double *x_terms, const double *y_terms,
 
 cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, const float *pixels, const float *taps,
                                                    Py_ssize_t width, float *sums, Py_ssize_t stride) noexcept nogil:
-    """One row of pixels for ``n_rows`` output rows, the first of which meets the row of taps ``taps``, the next the one before.
+    """One row of pixels for ``n_rows`` output rows; the first meets the row of taps ``taps``, the next the one before.
 
     The counts are constants where this is called, so that the compiler can unroll the loops and keep all of the tile
     in registers.
@@ -110,7 +110,8 @@ cdef inline void convolve_exact_tile "hp_convolve_exact_tile" (int n_rows, int n
     for row in range(n_rows):
         for column in range(n_columns):
             i = row * stride + column * (LANES // 2)
-            (<unaligned_doubles *> (sums + i))[0] = (<unaligned_doubles *> (sums + i))[0] + tile[row * n_columns + column]
+            (<unaligned_doubles *> (sums + i))[0] = (<unaligned_doubles *> (sums + i))[0] \
+                + tile[row * n_columns + column]
 
 
 cdef void convolve_exact_rows(int n, int n_columns, const double *pixels, const double *taps, Py_ssize_t width,
@@ -184,8 +185,8 @@ cdef void convolve_strip(const Block *b, const float *patch, const float *taps, 
         while y <= last:
             n = b.group[last - y + 1]
             if exact != NULL and b.bright[s]:
-                convolve_exact_rows(n, n_columns, exact + s * b.patch_stride + x0, b.kernel + (s - y) * b.width, b.width,
-                                    b.sums + y * b.stride + x0, b.stride)
+                convolve_exact_rows(n, n_columns, exact + s * b.patch_stride + x0, b.kernel + (s - y) * b.width,
+                                    b.width, b.sums + y * b.stride + x0, b.stride)
             else:
                 convolve_rows(n, n_columns, patch + s * b.patch_stride + x0, taps + (s - y) * b.width, b.width,
                               b.singles + y * b.stride + x0, b.stride)
@@ -215,7 +216,7 @@ cdef double row_level(const float *row, Py_ssize_t n) noexcept nogil:
 
 
 cdef bint centre_row(float *row, Py_ssize_t n, float level, float limit, double *exact) noexcept nogil:
-    """Take the level off a row of pixels; tell whether one lies beyond the limit, and do it in double precision then."""
+    """Take the level off a row of pixels, in double precision if one lies beyond the limit; tell whether it does."""
     cdef Py_ssize_t x
     cdef int n_bright = 0
     for x in range(n):
@@ -279,7 +280,7 @@ cdef void convolve_variance(const Block *b) noexcept nogil:
 
 
 cdef void convolve_block(const Block *b, const float *patch, const float *taps, const double *exact) noexcept nogil:
-    """Add all strips of a block to its sums; the last vector of a row may reach beyond it, into memory that is there for it."""
+    """Add all strips of a block to its sums; the last vector of a row may reach beyond it, where memory is there."""
     cdef Py_ssize_t x = 0, p, end = padded(b.nx)
     cdef int n_columns
     for p in range(b.ny * b.stride):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..instructions import loops
-from .flags import HotpantsFlags
+from .bits import Bits
 from .noise import NoiseModel
 
 __all__ = ['Exposure', 'letter_of', 'working_mask']
@@ -144,14 +144,14 @@ def working_mask(template, science, cut, growth, border, n_threads=1):
     ny, nx = mask.shape
     y0, y1, x0, x1 = border, max(ny - border, border), border, max(nx - border, border)
     for edge in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
-        mask[edge] |= HotpantsFlags.T_BAD | HotpantsFlags.I_BAD
+        mask[edge] |= Bits.T_BAD | Bits.I_BAD
     return mask
 
 
 def _spread(mask, growth):
-    bad = (mask & HotpantsFlags.INPUT_ISBAD) != 0
+    bad = (mask & Bits.INPUT_ISBAD) != 0
     if growth < 1 or not bad.any():
         return
     from scipy.ndimage import maximum_filter
     near = maximum_filter(bad, size=2 * growth + 1, mode='constant', cval=False)
-    mask[near & ~bad] |= HotpantsFlags.OK_CONV
+    mask[near & ~bad] |= Bits.OK_CONV

@@ -21,7 +21,7 @@ __all__ = ['check_writable', 'read_image', 'read_plane', 'write_whole']
 
 _log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20    # bytes that are read at a time
+_BLOCK = 1 << 18    # pixels, or bytes of a compressed file, that are read at a time
 _COMPRESSED = {b'\x1f\x8b': gzip.open, b'BZ': bz2.open}
 
 
@@ -198,7 +198,7 @@ def _plane(hdu, blank_is_nan, dtype=np.float32):
     raw = hdu.data if isinstance(hdu, fits.CompImageHDU) else hdu.section
     plane = np.empty(hdu.shape, dtype)
     with np.errstate(over='ignore', invalid='ignore'):
-        for rows in row_blocks(hdu.shape):
+        for rows in row_blocks(hdu.shape, _BLOCK):
             block = raw[rows]
             plane[rows] = block if (scale, zero) == (1, 0) else block * scale + zero
             if blank is not None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from ..instructions import loops
 
-
 __all__ = ['NoiseModel']
 
 

@@ -16,8 +16,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 _FAR = 1e18         # no image has such values, and their squares leave single precision
 
 
-def row_blocks(shape, pixels=1 << 18):
-    """Slices of rows that make up a plane, so that what is made on the way stays in the cache of the processor."""
+def row_blocks(shape, pixels=1 << 15):
+    """Slices of rows that make up a plane: what is made of one on the way is small enough for cache and heap."""
     ny, nx = shape
     rows = max(1, pixels // max(1, nx))
     return [slice(y, min(y + rows, ny)) for y in range(0, ny, rows)]

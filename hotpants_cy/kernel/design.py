@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from ..exceptions import SingularFitError, TooFewStampsError
-from ..inputs.flags import HotpantsFlags
+from ..inputs.bits import Bits
 from ..instructions import loops
 from ..stamps.statistics import GOOD, SectionStatistics
 from .model import KernelModel
@@ -16,7 +16,7 @@ __all__ = ['Design']
 log = logging.getLogger(__name__)
 
 RESIDUAL_PASSES = 5
-SEARCH_MARKS = int(HotpantsFlags.T_BAD | HotpantsFlags.T_SKIP | HotpantsFlags.I_BAD | HotpantsFlags.I_SKIP)
+SEARCH_MARKS = int(Bits.T_BAD | Bits.T_SKIP | Bits.I_BAD | Bits.I_SKIP)
 
 
 class Design:
@@ -67,8 +67,8 @@ class Design:
         xs, ys = self._positions(slots)
         size, half = self.config.substamp_width, self.config.rss
         self.basis.convolve(self.source_data, xs, ys, slots, half, self.vectors, self.n_threads)
-        loops('substamps').products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram, self.rhs,
-                           np.empty((self.n_threads, size * size, self.gram.shape[1])))
+        loops('substamps').products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram,
+                                    self.rhs, np.empty((self.n_threads, size * size, self.gram.shape[1])))
         x0, y0 = self.region.origin
         for slot, x, y in zip(slots, xs + x0, ys + y0, strict=True):
             cut = np.s_[y - half:y + half + 1, x - half:x + half + 1]
@@ -172,8 +172,8 @@ class Design:
             return np.array([self._scatter(*item, mask, kind)
                              for item in zip(slots, xs, ys, coefficients, background, strict=True)])
         merits = np.empty(len(slots))
-        loops('substamps').variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors, coefficients,
-                                  background, self.variance, merits,
+        loops('substamps').variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors,
+                                           coefficients, background, self.variance, merits,
                                   np.empty((self.n_threads, self.config.substamp_width**2), np.float32))
         return merits
 
@@ -182,7 +182,8 @@ class Design:
         size = self.config.substamp_width
         corner = int(x) - self.config.rss, int(y) - self.config.rss
         residual = np.empty((size, size), np.float32)
-        loops('substamps').residuals(self.target_data, mask, *corner, self.vectors[slot], coefficients, background, residual)
+        loops('substamps').residuals(self.target_data, mask, *corner, self.vectors[slot], coefficients, background,
+                                     residual)
         # C also leaves out what the search has marked, which is nearly all of the substamp (P28)
         selection = GOOD if self.config.parity else (0, GOOD[1] & ~SEARCH_MARKS)
         section = SectionStatistics()

@@ -6,12 +6,14 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..instructions import convolution_loops
+from ..progress import in_parts
 from ..threads import resolve_threads
 from .basis import GaussianBasis
 from .spatial import Monomials, RegionFrame
 
 __all__ = ['KernelModel']
 
+_LONG = 3e10           # pixels times pixels of the kernel that take more than a few seconds
 _NO_PLANE = np.empty((0, 0), np.float32)
 _NO_FLAGS = np.empty((0, 0), np.int32)
 
@@ -255,20 +257,26 @@ class KernelModel:
         # zeros that the threads touch first, not this one
         variance_out = _NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
         flags_out = _NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
+        pictures = self._pictures
         work = np.zeros((n_threads, loops.work_size(width, step)))
-        loops.convolve_blocks(
-            data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
-            self.solution, *self._block_terms(), self._pictures, self._term_kernels(), width, step, plain_variance,
-            *((0.0, 0.0) if noise is None else noise.factors), good_fraction, out, variance_out, flags_out, work)
+        x_terms, y_terms = self._block_terms()
+        what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
+        for start, stop in in_parts(len(y_terms), what, whole=data.size * width**2 < _LONG):
+            loops.convolve_blocks(
+                data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
+                self.solution, x_terms, y_terms[start:stop], pictures, self._term_kernels(pictures), width, step,
+                plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction, out, variance_out,
+                flags_out, work, start)
         return out, variance_out, flags_out
 
     @property
     def _pictures(self):
-        return self.basis.images.reshape(len(self.basis), -1)
+        """Basis functions flattened, from the last pixel to the first."""
+        return np.ascontiguousarray(self.basis.images.reshape(len(self.basis), -1)[:, ::-1])
 
-    def _term_kernels(self):
-        """The part of the kernel that does not vary, then what multiplies each spatial term; flattened."""
-        return np.vstack([self.solution[0] * self._pictures[:1], self.varying.T @ self._pictures[1:]])
+    def _term_kernels(self, pictures):
+        """The part of the kernel that does not vary, then what multiplies each spatial term."""
+        return np.vstack([self.solution[0] * pictures[:1], self.varying.T @ pictures[1:]])
 
     def _block_terms(self):
         """Spatial terms where the kernel of each block is evaluated, half a kernel into it (P16)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import InputError, MismatchError
-from ..inputs.flags import HotpantsFlags
+from ..inputs.bits import Bits
 from ..instructions import loops
 
 __all__ = ['Products', 'convolve_again', 'fill_bad', 'subtract_region']
@@ -30,7 +30,7 @@ class Products:
     scale : float
         What the planes were multiplied by to normalise them.
     sample : array
-        The difference at some pixels in each footprint of the kernel, to tell later whether the images still are the same.
+        The difference at some pixels in each footprint of the kernel, to tell later whether the images are the same.
     """
 
     difference: np.ndarray
@@ -76,8 +76,8 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
         inside = np.s_[half:-half, half:-half]
         write_and_undo(plane[inside], flags[inside], scale, kernel_sum, *written_range)
     convolved, variance = scaled_planes(plane, noise, scale, half) if keep_convolved else (None, None)
-    loops('pixels').difference(*target.planes(region.buffered), *target.noise.factors, target.fill, target.low, target.high,
-                      scale, model.direction == 't', half, config.single('fillval'), plane, noise, flags, n_threads)
+    loops('pixels').difference(*target.planes(region.buffered), *target.noise.factors, target.fill, target.low,
+                               target.high, scale, model.direction == 't', half, config.single('fillval'), plane, noise, flags, n_threads)
     return Products(plane, noise, convolved, variance, flags, kernel_sum, scale, plane[_sampled(half)].copy())
 
 
@@ -97,8 +97,8 @@ def convolved_planes(model, source, region, config, n_threads=1, work=None):
     planes = model.convolve_planes(
         data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),
         plain_variance=config.conv_var, good_fraction=config.single('kfm'), n_threads=n_threads)
-    loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1], 0.5 * data.shape[0], 0, 0,
-                          model.half_width, planes[0], n_threads)
+    loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1],
+                                   0.5 * data.shape[0], 0, 0, model.half_width, planes[0], n_threads)
     return planes
 
 
@@ -160,7 +160,7 @@ def write_and_undo(convolved, flags, scale, kernel_sum, low, high):
     if scale != 1:
         convolved[...] = _times(convolved, scale)
     clipped = (convolved < low) | (convolved > high)
-    flags[clipped] |= HotpantsFlags.OUTPUT_ISBAD
+    flags[clipped] |= Bits.OUTPUT_ISBAD
     np.clip(convolved, low, high, out=convolved)
     if scale != 1:
         convolved[...] = _times(convolved, kernel_sum)
@@ -175,7 +175,7 @@ def fill_bad(products, config, frame, n_threads=1):
         return
     for plane, fill in ((products.difference, config.single('fillval')),
                         (products.noise, config.single('fillval_noise'))):
-        loops('pixels').fill_flagged(products.flags, int(HotpantsFlags.OUTPUT_ISBAD), frame, fill, plane, n_threads)
+        loops('pixels').fill_flagged(products.flags, int(Bits.OUTPUT_ISBAD), frame, fill, plane, n_threads)
 
 
 def _times(plane, factor):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from ..inputs.image import result_header
+from ..inputs.header import result_header
 from ..stamps.substamp import SubstampStatus
 
 __all__ = ['TextFile', 'box_line', 'plane_file', 'stars_file']

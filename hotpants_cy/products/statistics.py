@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._core.statistics import box_chi2
-from ..inputs.flags import HotpantsFlags
+from ..inputs.bits import Bits
 from ..instructions import loops
 
 __all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_chi2']
@@ -55,7 +55,7 @@ def output_statistics(difference, noise, flags, n_sigma, n_threads=1):
 
 
 def plane_moments(difference, noise, flags, n_sigma, n_threads):
-    """Clipped mean and scatter (spec 3.2) of difference and noise of good, then of OK pixels; number and sum of chi2."""
+    """Clipped mean and scatter (3.2) of difference and noise of good, then of OK pixels; number and sum of chi2."""
     limits = np.tile([-np.inf, np.inf], (4, 1))
     moments, open_lists, before = [(0.0, 0.0)] * 4, range(4), [-1] * 4
     for k in range(PLANE_PASSES):
@@ -93,7 +93,7 @@ def ok_ratio(values):
 def rescale_ok_noise(noise, flags, ratio):
     """Scale the noise of OK_CONV pixels up to what they scatter, in place [C: ``-okn``]."""
     if ratio > 1:
-        chosen = ((flags & 0xff) != 0) & ((flags & HotpantsFlags.OUTPUT_ISBAD) == 0)
+        chosen = ((flags & 0xff) != 0) & ((flags & Bits.OUTPUT_ISBAD) == 0)
         noise[chosen] = (noise[chosen].astype(float) * ratio).astype(np.float32)
 
 

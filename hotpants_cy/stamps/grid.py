@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..inputs.bits import Bits
 from ..inputs.exposure import letter_of
-from ..inputs.flags import HotpantsFlags
 from .search import mark_star, score_star, search_cell
 from .statistics import SectionStatistics
 from .substamp import Stamp, Substamp
@@ -54,7 +54,7 @@ class Side:
     def of(cls, name, data, high, n_cells):
         """Side with empty slots."""
         letter = letter_of(name).upper()
-        bits = tuple(int(getattr(HotpantsFlags, f'{letter}_{what}')) for what in ('BAD', 'SKIP'))
+        bits = tuple(int(getattr(Bits, f'{letter}_{what}')) for what in ('BAD', 'SKIP'))
         return cls(name, data, high, bits, [Stamp() for _ in range(n_cells)])
 
     @property
@@ -101,7 +101,7 @@ def find_stamps(sides, mask, region, grid, config, stars=None, n_threads=1):
     if config.single('scale_fitthresh') < 1:         # otherwise slots and marks stay (P10)
         for side in sides:
             side.slots = [Stamp() for _ in side.slots]
-        mask &= ~(HotpantsFlags.T_SKIP | HotpantsFlags.I_SKIP)
+        mask &= ~(Bits.T_SKIP | Bits.I_SKIP)
     walk(sides, mask, region, grid, config, float(threshold), stars, n_threads)
 
 

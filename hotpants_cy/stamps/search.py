@@ -72,8 +72,8 @@ def search_cell(data, mask, corner, shape, sky, sigma, *, high, threshold, half_
     xs, ys = np.empty((2, 2 * wanted), np.int32)
     scores = np.empty(2 * wanted)
     (x0, y0), (ny, nx) = corner, shape
-    found = loops('search').find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs, ys,
-                                       scores, np.empty(nx * ny, np.int32))
+    found = loops('search').find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs,
+                                       ys, scores, np.empty(nx * ny, np.int32))
     best = rank(scores[:found].tolist())[::-1][:wanted]
     return [(x0 + int(xs[i]), y0 + int(ys[i]), float(scores[i])) for i in best]
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..inputs.flags import HotpantsFlags
+from ..inputs.bits import Bits
 from ..instructions import loops
 
 __all__ = ['GOOD', 'OK', 'SectionStatistics', 'clipped_moments']
 
 #: Selections of pixels, as (use, reject) bits: no flag at all, or some flag but a good output.
 GOOD = (0, 0xffff)
-OK = (0xff, int(HotpantsFlags.OUTPUT_ISBAD))
+OK = (0xff, int(Bits.OUTPUT_ISBAD))
 
 LIST_PASSES = 10
 
