@@ -1,9 +1,10 @@
 # Block convolution with the compiler's vector types, as wide as the instruction set that this is compiled for has them.
 #
 # A tile of outputs stays in registers while one row of pixels slides over one row of taps for each output row; pixels
-# are loaded once for all rows of the tile, taps once for all its columns.  Sums in single precision err by up to 2e-6 of
-# the brightest pixel.  That will do for variances.  Of images the level of the sky is taken off first, and rows with pixels
-# much brighter than the sky scatters are summed in double precision: what is left is of the order of 1e-5 of the noise.
+# are loaded once for all rows of the tile, taps once for all its columns.  Sums in single precision err by up to 2e-6
+# of the brightest pixel.  That will do for variances.  Of images the level of the sky is taken off first, and rows with
+# pixels much brighter than the sky scatters are summed in double precision: what is left is of the order of 1e-5 of the
+# noise.
 from libc.math cimport fabsf, isfinite
 
 cdef extern from *:

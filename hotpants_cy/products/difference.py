@@ -76,8 +76,9 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
         inside = np.s_[half:-half, half:-half]
         write_and_undo(plane[inside], flags[inside], scale, kernel_sum, *written_range)
     convolved, variance = scaled_planes(plane, noise, scale, half) if keep_convolved else (None, None)
-    loops('pixels').difference(*target.planes(region.buffered), *target.noise.factors, target.fill, target.low,
-                               target.high, scale, model.direction == 't', half, config.single('fillval'), plane, noise, flags, n_threads)
+    loops('pixels').difference(
+        *target.planes(region.buffered), *target.noise.factors, target.fill, target.low, target.high, scale,
+        model.direction == 't', half, config.single('fillval'), plane, noise, flags, n_threads)
     return Products(plane, noise, convolved, variance, flags, kernel_sum, scale, plane[_sampled(half)].copy())
 
 

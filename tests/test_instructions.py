@@ -1,0 +1,66 @@
+"""The widest instruction set is taken, any can be asked for, and all agree."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import hotpants_cy as hp
+from hotpants_cy._core import cpu
+from hotpants_cy.datasets import make_pair
+from hotpants_cy.instructions import VARIABLE, available_instructions, convolution_loops, loops
+
+CONFIG = hp.HotpantsConfig(rkernel=6, rss=9, nstampx=4, nstampy=4, ko=1)
+NAMES = ('statistics', 'substamps', 'equations', 'planes', 'pixels', 'search')
+
+
+@pytest.fixture(scope='module')
+def pair():
+    return make_pair((210, 230), seed=12, n_transients=3, star_flux=(8e3, 2e5))
+
+
+def difference(pair, monkeypatch, name):
+    monkeypatch.setenv(VARIABLE, name)
+    result = hp.subtract(pair.science, pair.template, config=CONFIG)
+    return result.difference.data, result.difference.uncertainty.array, result.difference.flags, result.kernel.solution
+
+
+@pytest.mark.parametrize('name', available_instructions())
+def test_every_set_gives_the_same_difference_far_within_its_noise(pair, monkeypatch, name):
+    plain, noise, flags, solution = difference(pair, monkeypatch, 'plain')
+    mine, my_noise, my_flags, my_solution = difference(pair, monkeypatch, name)
+    assert_array_equal(my_flags, flags)
+    assert_array_equal(my_solution, solution)                        # the fit is the same to the bit
+    assert np.nanmax(np.abs(mine - plain) / noise) < 1e-4
+    np.testing.assert_allclose(my_noise, noise, rtol=3e-6)
+
+
+def test_the_best_set_is_the_default(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    best = convolution_loops()
+    monkeypatch.setenv(VARIABLE, available_instructions()[0])
+    assert convolution_loops() is best
+
+
+def test_what_the_cpu_has_not_is_not_offered():
+    assert ('v4' in available_instructions()) <= cpu.has_v4()
+    assert ('v3' in available_instructions()) <= cpu.has_v3()
+    assert available_instructions()[-1] == 'plain'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_base_asks_for_the_loops_without_wide_vectors(monkeypatch, name):
+    monkeypatch.setenv(VARIABLE, 'plain')
+    assert loops(name).__name__ == f'hotpants_cy._core.{name}'
+
+
+@pytest.mark.skipif('v3' not in available_instructions(), reason='this CPU has no AVX2')
+@pytest.mark.parametrize('name', NAMES)
+def test_avx2_gets_loops_of_its_own(monkeypatch, name):
+    monkeypatch.setenv(VARIABLE, 'v3')
+    assert loops(name).__name__ == f'hotpants_cy._core.{name}_v3'
+
+
+def test_an_unknown_set_is_refused_by_name(pair, monkeypatch):
+    monkeypatch.setenv(VARIABLE, 'v5')
+    with pytest.raises(hp.HotpantsError, match=r'^HOTPANTS_CY_INSTRUCTIONS=v5: this build on this CPU has .*plain$'):
+        hp.subtract(pair.science, pair.template, config=CONFIG)
