@@ -166,8 +166,9 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
             gather(variance, &b, b.variance)
         elif variance_out.shape[0] > 0:
             model_variance(&b, inverse_gain, read_variance)
-        convolve_image(&b)                           # it may change what was gathered
-        scatter(&b, image_out)
+        if image_out.shape[0] > 0:
+            convolve_image(&b)                       # it may change what was gathered
+            scatter(&b, image_out)
         if variance_out.shape[0] > 0:
             convolve_variance(&b)
             scatter(&b, variance_out)

@@ -9,6 +9,7 @@ from ..instructions import convolution_loops
 from ..progress import in_parts
 from ..threads import resolve_threads
 from .basis import GaussianBasis
+from .fourier import convolve_by_fft, fft_is_faster
 from .spatial import Monomials, RegionFrame
 
 __all__ = ['KernelModel']
@@ -260,13 +261,16 @@ class KernelModel:
         pictures = self._pictures
         work = np.zeros((n_threads, loops.work_size(width, step)))
         x_terms, y_terms = self._block_terms()
+        by_fft = fft_is_faster(data, width, step)
+        if by_fft:
+            self._convolve_by_fft(data, variance, noise, plain_variance, out, variance_out, n_threads)
         what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
         for start, stop in in_parts(len(y_terms), what, whole=data.size * width**2 < _LONG):
             loops.convolve_blocks(
                 data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
                 self.solution, x_terms, y_terms[start:stop], pictures, self._term_kernels(pictures), width, step,
-                plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction, out, variance_out,
-                flags_out, work, start)
+                plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction,
+                *((_NO_PLANE, _NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
         return out, variance_out, flags_out
 
     @property
@@ -277,6 +281,22 @@ class KernelModel:
     def _term_kernels(self, pictures):
         """The part of the kernel that does not vary, then what multiplies each spatial term."""
         return np.vstack([self.solution[0] * pictures[:1], self.varying.T @ pictures[1:]])
+
+    def _convolve_by_fft(self, data, variance, noise, plain_variance, out, variance_out, n_threads):
+        x_terms, y_terms = self._block_terms()
+        constant, *varying = self._term_kernels(self.basis.images.reshape(len(self.basis), -1))
+        step, half = self.block_width, self.half_width
+        for start, stop in in_parts(len(y_terms), 'convolving by FFT', whole=False):
+            for j in range(start, stop):
+                rows = slice(j * step, min((j + 1) * step + 2 * half, len(data)))
+                if rows.stop - rows.start <= 2 * half:
+                    break
+                kernels = (constant + (x_terms * y_terms[j]) @ varying).reshape(-1, self.basis.width, self.basis.width)
+                convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out, n_threads)
+                if variance_out.size:
+                    seen = noise.variance(data[rows]) if variance is None else variance[rows]
+                    convolve_by_fft(seen, kernels if plain_variance else kernels**2, half, step, rows.start + half,
+                                    variance_out, n_threads)
 
     def _block_terms(self):
         """Spatial terms where the kernel of each block is evaluated, half a kernel into it (P16)."""

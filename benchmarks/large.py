@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""One subtraction of images of 10 000 x 10 000 pixels: seconds and peak memory.
+
+usage: python benchmarks/large.py [--size 10000] [--threads N]
+
+The pair is a simulated one of 2048 x 2048 pixels, laid side by side, so that it is made in seconds.
+"""
+import argparse
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def peak_memory():
+    """Largest resident memory of this process so far, in MiB (Linux)."""
+    return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) / 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--size', type=int, default=10_000)
+    parser.add_argument('--threads', type=int)
+    args = parser.parse_args()
+    import hotpants_cy as hp
+    from hotpants_cy.datasets import make_pair
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    pair, times = make_pair((2048, 2048), seed=1, n_transients=0), -(-args.size // 2048)
+    science, template = (np.ascontiguousarray(np.tile(image.data, (times, times))[:args.size, :args.size])
+                         for image in (pair.science, pair.template))
+    before = peak_memory()
+    start = time.perf_counter()
+    result = hp.subtract(science, template, config=hp.HotpantsConfig(force_convolve='t'), n_threads=args.threads)
+    seconds = time.perf_counter() - start
+    print(f'{args.size} x {args.size}: {seconds:.1f} s, peak {peak_memory():.0f} MiB, {peak_memory() - before:.0f} over '
+          f'the two images; kernel sum {result.kernel.sum(5000, 5000):.4f}, chi2 {result.statistics["X2NRM"]:.3f}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,69 @@
+"""Block convolution by FFT, for kernels so large that summing their taps takes longer (spec 7)."""
+
+import math
+
+import numpy as np
+
+__all__ = ['convolve_by_fft', 'fft_is_faster']
+
+# Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT.
+TAPS_PER_POINT = 150
+# Rounding spreads over a whole block: no pixel may be this many times the scatter of the image.
+RANGE = 1e8
+
+
+def fft_is_faster(data, width, step):
+    """Whether to convolve blocks by FFT: the kernel is large and no pixel so bright that its rounding would show.
+
+    Parameters
+    ----------
+    data : float32 array (ny, nx)
+    width : int
+        Of the kernel, in pixels.
+    step : int
+        Width of a block, in pixels.
+    """
+    length = _length(step + width - 1)
+    if (width * step)**2 < TAPS_PER_POINT * length**2 * math.log2(length):
+        return False
+    sample = data.reshape(-1)[::max(1, data.size // 100_000)]
+    scatter = np.median(np.abs(sample - np.median(sample)))
+    brightest = max(abs(float(data.max())), abs(float(data.min())))
+    return bool(brightest < RANGE * scatter)             # False if there is a NaN
+
+
+def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):
+    """Convolve one row of blocks, each with its own kernel.
+
+    Parameters
+    ----------
+    plane : array (ny, nx)
+        The rows of pixels that the blocks see: ``2 * half`` more than they have.
+    kernels : float64 array (n, width, width)
+        Kernel of each block.
+    half, step : int
+        Half width of the kernels, width of a block, in pixels.
+    start : int
+        First row of the blocks in ``out``.
+    out : float32 array
+        Gets the rows of the blocks, but for the frame of half a kernel.
+    n_threads : int
+    """
+    from scipy import fft
+    n, width, ny = len(kernels), 2 * half + 1, plane.shape[0] - 2 * half
+    padded = np.zeros((plane.shape[0], n * step + 2 * half))
+    padded[:, :plane.shape[1]] = plane[:, :padded.shape[1]]
+    rows, columns = padded.strides
+    patches = np.lib.stride_tricks.as_strided(padded, (n, plane.shape[0], step + 2 * half),
+                                              (step * columns, rows, columns), writeable=False)
+    shape = _length(plane.shape[0]), _length(step + 2 * half)
+    product = fft.rfft2(patches, shape, workers=n_threads)
+    product *= fft.rfft2(kernels, shape, workers=n_threads)
+    blocks = fft.irfft2(product, shape, workers=n_threads)[:, width - 1:width - 1 + ny, width - 1:width - 1 + step]
+    nx = out.shape[1] - 2 * half
+    out[start:start + ny, half:half + nx] = blocks.transpose(1, 0, 2).reshape(ny, -1)[:, :nx]
+
+
+def _length(n):
+    from scipy import fft
+    return fft.next_fast_len(n, real=True)
