@@ -19,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import scipy.fft  # noqa: F401 - imports shall not count, and this one comes late
 
 YARDSTICK = """
 #include <math.h>
