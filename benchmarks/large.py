@@ -33,8 +33,9 @@ def main():
     start = time.perf_counter()
     result = hp.subtract(science, template, config=hp.HotpantsConfig(force_convolve='t'), n_threads=args.threads)
     seconds = time.perf_counter() - start
-    print(f'{args.size} x {args.size}: {seconds:.1f} s, peak {peak_memory():.0f} MiB, {peak_memory() - before:.0f} over '
-          f'the two images; kernel sum {result.kernel.sum(50, 50):.4f}, chi2 {result.statistics["X2NRM"]:.3f}')
+    peak, statistics = peak_memory(), result.statistics
+    print(f'{args.size} x {args.size}: {seconds:.1f} s, peak {peak:.0f} MiB, {peak - before:.0f} over the two images; '
+          f'kernel sum {statistics["KSUM"]:.4f}, chi2 {statistics["X2NRM"]:.3f}')
 
 
 if __name__ == '__main__':
