@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 
-def peak_memory():
-    """Largest resident memory of this process so far, in MiB (Linux)."""
-    return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) / 1024
+def memory(which):
+    """Resident memory of this process in MiB: 'VmRSS' now, 'VmHWM' the largest since the last reset (Linux)."""
+    return int(Path('/proc/self/status').read_text().split(f'{which}:')[1].split()[0]) / 1024
 
 
 def main():
@@ -29,11 +29,12 @@ def main():
     pair, times = make_pair((2048, 2048), seed=1, n_transients=0), -(-args.size // 2048)
     science, template = (np.ascontiguousarray(np.tile(image.data, (times, times))[:args.size, :args.size])
                          for image in (pair.science, pair.template))
-    before = peak_memory()
+    Path('/proc/self/clear_refs').write_text('5')        # forget the peak so far
+    before = memory('VmRSS')
     start = time.perf_counter()
     result = hp.subtract(science, template, config=hp.HotpantsConfig(force_convolve='t'), n_threads=args.threads)
     seconds = time.perf_counter() - start
-    peak, statistics = peak_memory(), result.statistics
+    peak, statistics = memory('VmHWM'), result.statistics
     print(f'{args.size} x {args.size}: {seconds:.1f} s, peak {peak:.0f} MiB, {peak - before:.0f} over the two images; '
           f'kernel sum {statistics["KSUM"]:.4f}, chi2 {statistics["X2NRM"]:.3f}')
 

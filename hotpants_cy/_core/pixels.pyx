@@ -141,6 +141,8 @@ def difference(const float[:, ::1] target, const float[:, ::1] target_variance, 
     cdef Py_ssize_t x, y, inner, nx = plane.shape[1], ny = plane.shape[0], first = min(frame, nx)
     cdef bint outside, has_flags = target_flags.shape[0] > 0, has_variance = target_variance.shape[0] > 0
     cdef float sign = -1 if negate else 1
+    cdef const float *row
+    cdef const float *given
     cdef Target t
     t.fill = target_fill
     t.low = low
@@ -150,15 +152,14 @@ def difference(const float[:, ::1] target, const float[:, ::1] target_variance, 
     for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
         outside = y < frame or y >= ny - frame
         inner = 0 if outside else max(nx - 2 * frame, 0)
-        flag_row(&t, &target[y, 0], &target_flags[y, 0] if has_flags else NULL, nx, 0x8000 if outside else 0, frame,
-                 &flags[y, 0])
-        noise_row(&t, &target[y, 0], &target_variance[y, 0] if has_variance else NULL, first, 1, &noise[y, 0])
-        noise_row(&t, &target[y, first], &target_variance[y, first] if has_variance else NULL, inner, scale,
-                  &noise[y, first])
-        noise_row(&t, &target[y, 0] + first + inner,
-                  &target_variance[y, 0] + first + inner if has_variance else NULL, nx - first - inner, 1,
+        row = &target[y, 0]
+        given = &target_variance[y, 0] if has_variance else NULL
+        flag_row(&t, row, &target_flags[y, 0] if has_flags else NULL, nx, 0x8000 if outside else 0, frame, &flags[y, 0])
+        noise_row(&t, row, given, first, 1, &noise[y, 0])
+        noise_row(&t, row + first, given + first if has_variance else NULL, inner, scale, &noise[y, 0] + first)
+        noise_row(&t, row + first + inner, given + first + inner if has_variance else NULL, nx - first - inner, 1,
                   &noise[y, 0] + first + inner)
-        difference_row(&target[y, first], inner, scale, sign, &plane[y, first])
+        difference_row(row + first, inner, scale, sign, &plane[y, 0] + first)
         for x in range(first):
             plane[y, x] = fill
         for x in range(first + inner, nx):
