@@ -29,7 +29,12 @@ def available_instructions():
     >>> available_instructions()[-1]
     'plain'
     """
-    return tuple(name for name, module in _CONVOLUTIONS.items() if _RUNS[name]() and _load(module) is not None)
+    return tuple(_available())
+
+
+def _available():
+    # one by one: who takes the first loads no other
+    return (name for name, module in _CONVOLUTIONS.items() if _RUNS[name]() and _load(module) is not None)
 
 
 @functools.cache
@@ -44,7 +49,7 @@ def _best():
     """The set to use: the best, or that which the environment variable names."""
     name = os.environ.get(VARIABLE)
     if not name:
-        return next(name for name, module in _CONVOLUTIONS.items() if _RUNS[name]() and _load(module) is not None)
+        return next(_available())
     if name not in available_instructions():
         raise HotpantsError(f'{VARIABLE}={name}: this build on this CPU has {", ".join(available_instructions())}')
     return name

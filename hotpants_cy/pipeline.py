@@ -275,6 +275,7 @@ class Hotpants(PyhotpantsNames):
         flags : int32 array (ny, nx)
             `HotpantsFlags` of the difference.
         """
+        self.keep_convolved = True
         return tuple(self.assemble(name) for name in ('difference', 'convolved', 'noise', 'flags'))
 
     def assemble(self, name):

@@ -51,6 +51,7 @@ def run(args, command):
         hot.convolved_is_written(*written_range(args))
     if table is not None:
         hot.adopt_kernels(table)
+    hot.keep_convolved = bool(args.oci or args.cim)
     hot.assemble('difference')
     files = c_files(args, config, command, pair.header, planes_of(hot, args, pair.shape), reports_of(hot),
                     frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))

@@ -259,16 +259,20 @@ class KernelModel:
         variance_out = _NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
         flags_out = _NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
         pictures = self._pictures
+        term_kernels = self._term_kernels(pictures)
         work = np.zeros((n_threads, loops.work_size(width, step)))
         x_terms, y_terms = self._block_terms()
         by_fft = fft_is_faster(data, width, step)
         if by_fft:
-            self._convolve_by_fft(data, variance, noise, plain_variance, out, variance_out, n_threads)
+            kernels = term_kernels[:, ::-1], x_terms, y_terms
+            self._convolve_by_fft(kernels, data, variance, noise, plain_variance, out, variance_out, n_threads)
+            if flags is None:
+                return out, variance_out, flags_out
         what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
         for start, stop in in_parts(len(y_terms), what, whole=data.size * width**2 < _LONG):
             loops.convolve_blocks(
                 data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
-                self.solution, x_terms, y_terms[start:stop], pictures, self._term_kernels(pictures), width, step,
+                self.solution, x_terms, y_terms[start:stop], pictures, term_kernels, width, step,
                 plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction,
                 *((_NO_PLANE, _NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
         return out, variance_out, flags_out
@@ -282,9 +286,8 @@ class KernelModel:
         """The part of the kernel that does not vary, then what multiplies each spatial term."""
         return np.vstack([self.solution[0] * pictures[:1], self.varying.T @ pictures[1:]])
 
-    def _convolve_by_fft(self, data, variance, noise, plain_variance, out, variance_out, n_threads):
-        x_terms, y_terms = self._block_terms()
-        constant, *varying = self._term_kernels(self.basis.images.reshape(len(self.basis), -1))
+    def _convolve_by_fft(self, kernels, data, variance, noise, plain_variance, out, variance_out, n_threads):
+        (constant, *varying), x_terms, y_terms = kernels
         step, half = self.block_width, self.half_width
         for start, stop in in_parts(len(y_terms), 'convolving by FFT', whole=False):
             for j in range(start, stop):
