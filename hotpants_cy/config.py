@@ -267,7 +267,83 @@ class HotpantsConfig:
             changes['ngauss'] = None
         if 'basis_images' in changes and 'use_pca' not in changes:
             changes['use_pca'] = None
-        return replace(self, **changes)
+        twin = replace(self, **changes)
+        if reasons := self.reasons:
+            twin = twin.with_reasons(reasons | {name: 'given' for name in changes})
+        return twin
+
+    @classmethod
+    def auto(cls, science, template, stars=None, *, avoid=None, avoid_radius=None, science_fwhm=None,
+             template_fwhm=None, n_threads=None, **fixed):
+        """Choose the parameters from a pair of images.
+
+        Both PSFs are measured on stars; they decide the direction, the width of the kernel and its Gaussians. A few
+        kernels are tried on stars held out. ``hotpants_cy.subtract(..., config='auto')`` does the same, and simplifies
+        the kernel when the fit does not stand.
+
+        Parameters
+        ----------
+        science, template : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, 2-D array, str or path
+            As for `hotpants_cy.subtract`.
+        stars, avoid, avoid_radius
+            As for `hotpants_cy.subtract`. Default: stars that photutils finds.
+        science_fwhm, template_fwhm : float, optional
+            FWHM of the PSFs in pixels. Default: from the attribute ``psf`` of the image, or measured.
+        n_threads : int, optional
+            Default: the CPUs that this process may use.
+        **fixed
+            Parameters that you set; they stay as they are.
+
+        Returns
+        -------
+        HotpantsConfig
+            Its `explain` tells the reason of each value.
+
+        Raises
+        ------
+        InputError
+            An image or the stars cannot be used.
+
+        Examples
+        --------
+        >>> from hotpants_cy import HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> config = HotpantsConfig.auto(pair.science, pair.template, bgo=0)
+        >>> config.force_convolve, config.bgo, config.reasons['bgo']
+        ('t', 0, 'given')
+        """
+        from .autoconfig import make_plan  # the one door to a room below
+        from .inputs.frame import as_frame, check_pair
+        from .threads import resolve_threads
+        science = as_frame(science, name='science')
+        template = check_pair(science, as_frame(template, name='template'))
+        plan = make_plan(science, template, stars, avoid=avoid, avoid_radius=avoid_radius, science_fwhm=science_fwhm,
+                         template_fwhm=template_fwhm, n_threads=resolve_threads(n_threads), **fixed)
+        return plan.config
+
+    @property
+    def reasons(self):
+        """Why parameters have their values, by name: of those chosen by `auto`, and what the user fixed."""
+        return dict(self.__dict__.get('_reasons', {}))
+
+    def with_reasons(self, reasons):
+        """The same configuration, with the reasons of its values."""
+        twin = replace(self)
+        object.__setattr__(twin, '_reasons', {name: str(words) for name, words in reasons.items()})
+        return twin
+
+    def explanation(self):
+        """Lines that tell each value and its reason, those that were chosen or given first."""
+        reasons = self.reasons
+        lines = [f'{name} = {_brief(getattr(self, name))}: {words}' for name, words in reasons.items()]
+        return lines + [f'{spec.name} = {_brief(getattr(self, spec.name))}: default' for spec in fields(self)
+                        if spec.name not in reasons and getattr(self, spec.name) is spec.default]
+
+    def explain(self):
+        """Print each value, its rule, and the numbers that led to it."""
+        import sys
+        sys.stdout.write('\n'.join(self.explanation()) + '\n')
 
     def to_dict(self):
         """Return all parameters as a dict, which ``HotpantsConfig(**d)`` takes back."""
@@ -340,6 +416,12 @@ class HotpantsConfig:
     def block_width(self):
         """Width in pixels of the blocks over which one kernel serves."""
         return self.kcs or self.kernel_width
+
+
+def _brief(value):
+    if isinstance(value, np.ndarray):
+        return f'{len(value)} images'
+    return f'{value:.6g}' if isinstance(value, float) else str(value)
 
 
 def _checked(spec, value):

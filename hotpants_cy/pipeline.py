@@ -18,6 +18,8 @@ from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
+from .stamps.seeding import positions_of, refused_substamps, vetted
+from .stamps.vetting import Seeds, measure_stars
 from .threads import resolve_threads
 
 __all__ = ['Hotpants']
@@ -46,6 +48,8 @@ class Hotpants(PyhotpantsNames):
         Parameters. Default: ``HotpantsConfig()``.
     output_header : dict-like, optional
         Header of the outputs. Default: that of the science image.
+    stars, avoid, avoid_radius : optional
+        Stars to vet and to use, and what to keep away from; see `hotpants_cy.subtract`.
     n_threads : int, optional
         Default: the CPUs that this process may use. Results do not depend on it.
 
@@ -73,7 +77,10 @@ class Hotpants(PyhotpantsNames):
     keep_convolved = False
 
     def __init__(self, template_data, image_data, t_mask=None, i_mask=None, t_error=None, i_error=None,
-                 star_catalog=None, config=None, output_header=None, *, n_threads=None):
+                 star_catalog=None, config=None, output_header=None, *, stars=None, avoid=None, avoid_radius=None,
+                 n_threads=None):
+        if stars is not None and star_catalog is not None:
+            raise InputError('give stars (0-based, vetted) or star_catalog (1-based, as by pyhotpants), not both')
         self.n_threads = resolve_threads(n_threads)
         self._config = _checked_config(config)
         self.template_path, self.image_path = (image if isinstance(image, (str, os.PathLike)) else None
@@ -85,6 +92,7 @@ class Hotpants(PyhotpantsNames):
         self.template = check_pair(self.science, template)
         if output_header is not None:
             self.science = replace(self.science, meta=output_header)
+        self._stars, self._avoid, self._avoid_radius = stars, avoid, avoid_radius
         self._start()
 
     def _start(self):
@@ -93,13 +101,26 @@ class Hotpants(PyhotpantsNames):
         grid = stamp_grid(self.science.shape, self.config)
         self._check(exposures, grid)
         stars = None if self.star_catalog is None else star_positions(self.star_catalog)
+        avoid = None if self._avoid is None else positions_of(self._avoid, self.science, exposures[1])[0]
+        self.seeds = self._vet(exposures, avoid)
         self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
-                                            self.config.force_convolve, stars)
+                                            self.config.force_convolve, stars, self.seeds, avoid)
                         for region in regions_of(self.science.shape, self.config)]
         if self.config.parity and self.config.convolved_image_file:
             self.convolved_is_written()
         self._planes = {}
         self._done = 0
+
+    def _vet(self, exposures, avoid):
+        """Measure the stars given, once, and vet them for the configuration."""
+        if self._stars is None:
+            return None
+        if not isinstance(self._stars, Seeds):
+            positions, source = positions_of(self._stars, self.science, exposures[1])
+            self._stars = Seeds(measure_stars(positions, *exposures), [], [], source)
+        given = self._stars
+        return vetted(given.measures, exposures, self.config, avoid=() if avoid is None else avoid,
+                      avoid_radius=self._avoid_radius, source=given.source, faintest=given.faintest)
 
     @property
     def config(self):
@@ -213,6 +234,11 @@ class Hotpants(PyhotpantsNames):
     def final_substamps(self):
         """All substamps of the image that was convolved, in each region."""
         return [substamp for region in self.live_regions for substamp in region.substamps(region.direction)]
+
+    @property
+    def refused_substamps(self):
+        """The stars given that were refused before any fit, with their reasons."""
+        return [] if self.seeds is None else refused_substamps(self.seeds, self.region.direction)
 
     @property
     def kernel(self):

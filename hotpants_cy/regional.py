@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .exceptions import HotpantsError, NoStampsError
+from .inputs.bits import Bits
 from .inputs.exposure import Exposure, working_mask
 from .kernel.basis import basis_of
 from .kernel.closeup import Closeup
@@ -17,6 +18,7 @@ from .products.difference import Products, convolve_again, fill_bad, subtract_re
 from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_chi2
 from .stamps.grid import Side, find_stamps
 from .stamps.regions import Region, StampGrid
+from .stamps.seeding import plant
 from .stamps.statistics import clipped_moments
 
 __all__ = ['RegionalSubtraction']
@@ -43,6 +45,10 @@ class RegionalSubtraction:
         Which image may be convolved.
     stars : float32 array (n, 2), optional
         Positions (x, y) of stars in the image, 0-based, to take before any search.
+    seeds : Seeds, optional
+        Vetted stars, to take and not to search.
+    avoid : float array (n, 2), optional
+        Positions that no substamp of a search may contain.
     written_range : (float, float), optional
         See `~hotpants_cy.products.difference.subtract_region`.
 
@@ -69,6 +75,8 @@ class RegionalSubtraction:
     n_threads: int
     allowed: str
     stars: np.ndarray | None = None
+    seeds: object = None
+    avoid: np.ndarray | None = None
     written_range: tuple | None = None
     error: HotpantsError | None = None
     sides: dict = field(default_factory=dict)
@@ -106,13 +114,24 @@ class RegionalSubtraction:
         n_cells = self.grid.nx * self.grid.ny
         self.sides = {d: Side.of(SIDES[d], e.cutout(cut), e.kernel_high, n_cells)
                       for d, e in (('t', self.template), ('i', self.science)) if d in allowed}
-        find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config, self.stars,
-                    self.n_threads)
+        if self.seeds is not None:
+            plant(list(self.sides.values()), self.seeds, self.region, self.grid, config)
+        else:
+            self._mark_avoided()
+            find_stamps(list(self.sides.values()), self._mask, self.region, self.grid, config, self.stars,
+                        self.n_threads)
         if not any(side.n_filled for side in self.sides.values()):
             raise NoStampsError(self._why_no_stamps())
         self._closeup = Closeup(self.template, self.science, self.region, config)
         for substamp in self.substamps('ti'):
             substamp.closeup = self._closeup
+
+    def _mark_avoided(self):
+        if self.avoid is None or not len(self.avoid):
+            return
+        x, y = np.round(self.avoid - self.region.origin).astype(int).T
+        inside = (x >= 0) & (y >= 0) & (x < self.region.shape[1]) & (y < self.region.shape[0])
+        self._mask[y[inside], x[inside]] |= Bits.T_BAD | Bits.I_BAD
 
     def substamps(self, directions):
         """All substamps found, of the images named by the letters of ``directions``."""
@@ -122,6 +141,9 @@ class RegionalSubtraction:
     def _why_no_stamps(self):
         names = ' or '.join(f'the {side.name} image' if d == 'i' else 'the template' for d, side in self.sides.items())
         limits = ', '.join(f'{side.high:g} in the {side.name}' for side in self.sides.values())
+        if self.seeds is not None:
+            return (f'none of {len(self.seeds.kinds)} stars from {self.seeds.source} can be used to fit the kernel: '
+                    f'{self.seeds.tally()}; give more stars, or let the program search (stars=None)')
         flagged = 100 * np.mean((self._mask & 0x80) != 0)
         where = f' in region {self.region.section}'
         return (f'no star to fit the kernel to was found in {names}{where}: none of {self.grid.nx} x {self.grid.ny} '

@@ -6,16 +6,18 @@ from functools import cached_property
 import numpy as np
 
 from .inputs.bits import Bits
+from .inputs.frame import as_frame, check_pair
 from .inputs.image import sibling, to_image
 from .pipeline import Hotpants
 from .products.background import background_planes
 from .products.header import header_cards
 from .stamps.substamp import substamp_table
+from .threads import resolve_threads
 
 __all__ = ['SubtractionResult', 'subtract']
 
 
-def subtract(science, template, *, config=None, n_threads=None):
+def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, n_threads=None):
     """Match the template's PSF, flux scale and background to the science image, or the reverse, and subtract.
 
     The method is that of Alard & Lupton (1998) and Alard (2000), as HOTPANTS does it. The inputs are never modified.
@@ -27,8 +29,17 @@ def subtract(science, template, *, config=None, n_threads=None):
         FITS file the first image is taken, or that of ``'file.fits[EXT]'``. Masked pixels, NaN and infinity are bad. An
         ``uncertainty`` of any of astropy's three classes is used; without one, the gain and read noise of ``config``
         give the noise.
-    config : HotpantsConfig, optional
-        Parameters. Default: ``HotpantsConfig()``.
+    config : HotpantsConfig or 'auto', optional
+        Parameters. ``'auto'`` chooses them from the images, as `HotpantsConfig.auto` does, and simplifies the kernel
+        when the fit does not stand; ``result.config.explain()`` tells the reasons. Default: ``HotpantsConfig()``.
+    stars : table, array (n, 2), `~astropy.coordinates.SkyCoord`, str, path or 'auto', optional
+        Stars to fit the kernel to, 0-based (x, y) pixels or sky positions; see `hotpants_cy.find_stars` for
+        ``'auto'``. They are vetted in both images; ``result.substamps`` has those refused, with the reason. Default:
+        the search of HOTPANTS; with ``config='auto'`` those that photutils finds.
+    avoid : like ``stars``, optional
+        Positions that no star used may be near to: known variables, the target.
+    avoid_radius : float, optional
+        How near, in x and y, in pixels. Default: the half width of a substamp, ``rss``; for the search always that.
     n_threads : int, optional
         Default: the CPUs that this process may use. Results do not depend on it.
 
@@ -54,8 +65,27 @@ def subtract(science, template, *, config=None, n_threads=None):
     >>> result.difference.shape
     (256, 256)
     """
-    hot = Hotpants(template, science, config=config, n_threads=n_threads)
+    around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
+    if isinstance(config, str) and config == 'auto':
+        hot = _automatic(science, template, stars, around)
+    else:
+        hot = Hotpants(template, science, config=config, stars=stars, **around)
     return SubtractionResult.of(hot, owned=True)
+
+
+def _automatic(science, template, stars, around):
+    """A `Hotpants` object whose fit stands, with parameters chosen from the images."""
+    from .autoconfig import climb_down, make_plan
+    science = as_frame(science, name='science')
+    template = check_pair(science, as_frame(template, name='template'))
+    plan = make_plan(science, template, stars, **around | {'n_threads': resolve_threads(around['n_threads'])})
+
+    def attempt(config, seeds):
+        hot = Hotpants(template, science, config=config, stars=seeds, **around)
+        hot.iterative_fit_and_clip()
+        return hot
+
+    return climb_down(plan, (), attempt)
 
 
 @dataclass(frozen=True)
@@ -99,7 +129,7 @@ class SubtractionResult:
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
                          owned=owned)
         return cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
-                   substamp_table(hot.final_substamps, hot.science.wcs), hot.config, hot)
+                   substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
 
     @cached_property
     def convolved(self):

@@ -51,6 +51,8 @@ class Frame:
         Class of the uncertainty that the image came with.
     name : str, optional
         What to call the image in messages; default ``'science'``.
+    psf : array, optional
+        Image of its point spread function, if it came with one.
     """
 
     data: np.ndarray
@@ -61,6 +63,7 @@ class Frame:
     meta: Any = None
     uncertainty_type: type | None = None
     name: str = 'science'
+    psf: Any = None
 
     @property
     def shape(self):
@@ -69,7 +72,7 @@ class Frame:
 
     @classmethod
     def from_planes(cls, data, *, sigma=None, variance=None, mask=None, bits=None, keep_masked_values=False,
-                    unit=None, wcs=None, meta=None, uncertainty_type=None, name='science', owned=False):
+                    unit=None, wcs=None, meta=None, uncertainty_type=None, name='science', psf=None, owned=False):
         """Check and convert the planes of one image.
 
         What cannot be used is flagged, and its values are replaced by the median of the rest: a NaN would spread
@@ -91,7 +94,7 @@ class Frame:
         keep_masked_values : bool, optional
             Replace only what is not finite. C HOTPANTS lets the value of a masked pixel leak into neighbours that
             have less than 1 % of the kernel on it. Default `False`.
-        unit, wcs, meta, uncertainty_type, name
+        unit, wcs, meta, uncertainty_type, name, psf
             See `Frame`.
         owned : bool, optional
             The planes are nobody else's and may be overwritten. Default `False`.
@@ -135,7 +138,7 @@ class Frame:
         usable = None if flags is None else flags == 0
         hidden = None if keep_masked_values else union([bad for *_, bad in planes] + [mask])
         values, *noise = [replaced(*plane, hidden, usable) for plane in planes]
-        return cls(values, noise[0] if noise else None, flags, as_unit(unit), wcs, meta, uncertainty_type, name)
+        return cls(values, noise[0] if noise else None, flags, as_unit(unit), wcs, meta, uncertainty_type, name, psf)
 
 
 def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):

@@ -35,7 +35,8 @@ def planes_of_nddata(image, name):
     """Planes of an NDData or CCDData object."""
     planes = planes_of_array(image.data)
     planes.update(mask=image.mask if image.mask is not None else planes['mask'],
-                  unit=image.unit if image.unit is not None else planes.get('unit'), wcs=image.wcs, meta=image.meta)
+                  unit=image.unit if image.unit is not None else planes.get('unit'), wcs=image.wcs, meta=image.meta,
+                  psf=getattr(image, 'psf', None))
     uncertainty = image.uncertainty
     if uncertainty is not None and uncertainty.array is not None:
         planes.update(_noise(uncertainty.array, type(uncertainty).__name__, uncertainty.unit, planes['unit'], name))

@@ -85,7 +85,7 @@ class Design:
         lower = np.tril(self.gram[slot, :n, :n])
         return _solve(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
 
-    def _equations(self, slots):
+    def equations(self, slots):
         """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""
         slots = np.array(slots, np.int32)
         x0, y0 = self.region.origin
@@ -112,10 +112,14 @@ class Design:
             There is no finite solution.
         """
         self._check_number(len(slots))
-        solution = _solve(*self._equations(slots))
+        solution = _solve(*self.equations(slots))
         if solution is None:
             raise SingularFitError(f'the fit of kernel and background to {len(slots)} substamps has no finite '
                                    'solution: lower ko, bgo or the degrees, or find more stars')
+        return self.model_of(solution)
+
+    def model_of(self, solution):
+        """The `KernelModel` with these coefficients."""
         return KernelModel(solution, self.basis, self.config.ko, self.config.bgo, self.frame, self.direction,
                            self.config.block_width)
 
@@ -125,7 +129,7 @@ class Design:
         The residual variance is taken from the mean merit and the mean variance of the substamps in use at ``slots``.
         """
         n = len(self.background_terms)
-        matrix, vector = self._equations(slots)
+        matrix, vector = self.equations(slots)
         pivots = np.empty(len(vector), np.int32)
         loops('equations').factorise(matrix, np.empty(len(vector)), pivots)
         columns = []

@@ -1,10 +1,33 @@
-"""Stars that the user brings."""
+"""Stars to fit the kernel to: a list that the user brings, or the bright ones of an image."""
+
+import logging
+import math
+import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..exceptions import InputError
+from ..inputs.frame import as_frame
+from .positions import pixel_positions
+from .shapes import FWHM_OF_SIGMA, cutouts
 
-__all__ = ['star_positions']
+__all__ = ['find_stars', 'star_positions']
+
+_log = logging.getLogger(__name__)
+
+BLOCK = 4                 # pixels on a side of the blocks whose maxima are looked at
+SKY_BOX = 64              # pixels on a side of the boxes that the sky is measured in
+GUESS = 3.0               # FWHM in pixels to begin with
+BRIGHT = 200              # peaks that the FWHM is measured from
+SHARPEST_STAR = 0.15      # neighbours of the peak over the peak: what stars of FWHM 1.5 exceed
+SHARP = 0.6               # the same, over what the least favourable place of a star in its pixel gives
+NARROW = 0.7              # FWHM of a source over that of stars: cosmic rays lie below
+CORE = 0.6                # sigma of the weight over that of the stars: the wings of a Moffat profile count little
+NARROWEST = 0.9           # sigma in pixels of the weight: what it lets pass must be sampled well
+FLAT = 0.01               # relative to the peak, what the pixels of a flat top differ by
+LEVEL = 0.8               # of the highest peak: flat tops lower than that are none
+SAME_LEVEL = 0.95         # of the lowest flat top: peaks above are cut off too
 
 
 def star_positions(catalog):
@@ -37,3 +60,317 @@ def star_positions(catalog):
     if positions.ndim != 2 or positions.shape[1] != 2 or not np.isfinite(positions).all():
         raise InputError('a star catalogue must be a list of positions (x, y), each of two finite numbers')
     return positions - np.float32(1)
+
+
+def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=None, avoid=None, avoid_radius=5.0,
+               mask=None):
+    """Find the bright stars of an image, in less time than it takes to subtract it.
+
+    Peaks are looked for among the maxima of blocks of 4 × 4 pixels, so of two stars within some 6 pixels only the
+    brighter one is found; and sharper things than stars, saturated ones and those with a bad pixel within a FWHM
+    are left out. Galaxies and blends may come out: `~hotpants_cy.subtract` checks what it is given.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, array, str, `~pathlib.Path` or Frame
+        The image, masked where it is bad; with or without its sky.
+    fwhm : float, optional
+        Full width at half maximum of the stars, in pixels. Default: measured.
+    threshold : float, optional
+        Least height of the peak over the sky, in sigmas of the sky. Default 10.
+    n_brightest : int, optional
+        Largest number of stars. Default 500.
+    saturation : float or `~astropy.units.Quantity`, optional
+        Pixels from here up are saturated, in data units. Default: judged from peaks that are flat, and near to the
+        highest of the image.
+    avoid : optional
+        Positions where no star is wanted, in any form that ``stars`` may have.
+    avoid_radius : float, optional
+        How far from these, in pixels. Default 5.
+    mask : bool array, shape (ny, nx), optional
+        True is bad, in addition to the image's own mask.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        One row per star, the brightest first; no row if there is none. ``id`` from 1; ``x_centroid`` and
+        ``y_centroid`` in 0-based pixels; ``sky_centroid`` if there is a WCS; ``peak``, the highest pixel over the sky,
+        and ``flux`` within 1.5 FWHM, in the unit of the image; ``snr`` of that flux, with the uncertainty of the
+        image or else the scatter of its sky; ``fwhm`` of a Gaussian as wide as the core. ``meta`` has the FWHM typical
+        of the image, the parameters, the date and the versions.
+
+    Raises
+    ------
+    InputError
+        The image, the mask or a parameter is impossible.
+
+    Examples
+    --------
+    >>> from hotpants_cy.datasets import make_pair
+    >>> from hotpants_cy.stamps.catalog import find_stars
+    >>> pair = make_pair((256, 256), seed=1, n_transients=0)
+    >>> stars = find_stars(pair.science, n_brightest=20)
+    >>> len(stars), stars['flux'].unit
+    (20, Unit("adu"))
+    >>> bool(abs(stars.meta['fwhm'] / 3.6 - 1) < 0.1)
+    True
+    """
+    _check(fwhm=fwhm, threshold=threshold, n_brightest=n_brightest)
+    frame = as_frame(ccd, name='science', mask=None if hasattr(ccd, 'flags') and hasattr(ccd, 'variance') else mask)
+    bad = _bad_pixels(frame, mask)
+    saturation = _in_unit(saturation, frame.unit)
+    sky = _Sky.of(frame.data, bad)
+    peaks = _Peaks.of(frame.data, bad, sky, threshold, 3 * n_brightest + BRIGHT)
+    peaks = peaks[~peaks.saturated(saturation) & peaks.as_wide_as(SHARPEST_STAR)]
+    if fwhm is None:
+        fwhm = _typical_fwhm(frame.data, bad, peaks)
+    # opposite neighbours of a Gaussian's highest pixel are lowest, on average, where it is centred on the pixel
+    peaks = peaks[peaks.as_wide_as(SHARP * math.exp(-4 * math.log(2) / fwhm**2))]
+    columns = _measure(frame, bad, peaks, fwhm, threshold)
+    if avoid is not None:
+        columns = _away_from(columns, pixel_positions(avoid, frame, 'avoid'), avoid_radius)
+    columns = columns[np.argsort(-columns['flux'], kind='stable')][:n_brightest]
+    _log.info('%d stars found, FWHM %.2f pixels', len(columns), fwhm)
+    return _table(columns, frame, {'fwhm': float(fwhm), 'threshold': threshold, 'n_brightest': n_brightest,
+                                   'saturation': saturation})
+
+
+def _check(**numbers):
+    for name, value in numbers.items():
+        if value is not None and not (np.isscalar(value) and np.isreal(value) and 0 < value < np.inf):
+            raise InputError(f'{name}={value!r} is impossible: it must be a number above zero')
+
+
+def _in_unit(level, unit):
+    if level is None or not hasattr(level, 'unit'):
+        return level
+    try:
+        return float(level.to_value(unit or ''))
+    except Exception as error:
+        raise InputError(f'saturation={level} does not convert to {unit or "a number"}, as the image has') from error
+
+
+def _bad_pixels(frame, mask):
+    bad = np.zeros(frame.shape, bool) if frame.flags is None else frame.flags != 0
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != frame.shape:
+            raise InputError(f'the mask has shape {mask.shape}, the image {frame.shape}: they must be the same')
+        bad |= mask > 0
+    return bad
+
+
+@dataclass(frozen=True)
+class _Sky:
+    """Level and scatter of the sky in boxes (my, mx), of that many pixels (by, bx) each."""
+
+    level: np.ndarray
+    sigma: np.ndarray
+    box: tuple
+
+    @classmethod
+    def of(cls, data, bad):
+        """Measure a sample of the pixels, of which large images need a smaller part."""
+        from photutils.background import Background2D, MADStdBackgroundRMS
+        step = 1 << min(max((math.isqrt(data.size) // 512).bit_length() - 1, 0), 3)
+        sample = np.s_[step // 2::step, step // 2::step]
+        size = tuple(min(SKY_BOX // step, n) for n in data[sample].shape)
+        if bad[sample].all():
+            sample, step, size = np.s_[:, :], 1, tuple(min(SKY_BOX, n) for n in data.shape)
+        if bad.all():
+            return cls(np.zeros((1, 1)), np.ones((1, 1)), data.shape)
+        found = Background2D(data[sample], size, mask=bad[sample], exclude_percentile=95,
+                             bkg_rms_estimator=MADStdBackgroundRMS())
+        level, sigma = found.background_mesh, found.background_rms_mesh
+        # data without noise, too, have a least step
+        return cls(level, np.maximum(sigma, 1e-6 * np.abs(data).max() + 1e-30), tuple(n * step for n in size))
+
+    def at(self, x, y):
+        """Level and scatter at positions, arrays that broadcast."""
+        from scipy.ndimage import map_coordinates
+        where = np.broadcast_arrays(*((p + 0.5) / b - 0.5 for p, b in zip((y, x), self.box, strict=True)))
+        return tuple(map_coordinates(mesh, where, order=1, mode='nearest') for mesh in (self.level, self.sigma))
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """Highest pixels (x, y) of n sources, boxes of 5 × 5 pixels around them, and the sky there."""
+
+    x: np.ndarray
+    y: np.ndarray
+    box: np.ndarray
+    sky: np.ndarray
+    sigma: np.ndarray
+
+    @classmethod
+    def of(cls, data, bad, sky, threshold, number):
+        """Find the highest ones of an image, highest first."""
+        ny, nx = (n // BLOCK for n in data.shape)
+        values = np.where(bad, np.finfo(np.float32).min, data)[:ny * BLOCK, :nx * BLOCK] if bad.any() else data
+        rows = np.maximum.reduce([values[k:ny * BLOCK:BLOCK] for k in range(BLOCK)])
+        highest = np.maximum.reduce([rows[:, k:nx * BLOCK:BLOCK] for k in range(BLOCK)])
+        level, sigma = sky.at(BLOCK * (np.arange(nx) + 0.5) - 0.5, BLOCK * (np.arange(ny)[:, np.newaxis] + 0.5) - 0.5)
+        column, row = _find_peaks(highest - level, threshold * sigma, number)
+        block = cutouts(values, BLOCK * column + 2, BLOCK * row + 2, 2)[:, :BLOCK, :BLOCK].reshape(-1, BLOCK**2)
+        down, right = np.divmod(block.argmax(axis=1), BLOCK) if len(block) else (row, column)
+        x, y = BLOCK * column + right, BLOCK * row + down
+        return cls(x, y, _boxes(data, bad, x, y, 2), *sky.at(x, y))
+
+    def __getitem__(self, which):
+        return _Peaks(*(getattr(self, name)[which] for name in ('x', 'y', 'box', 'sky', 'sigma')))
+
+    def __len__(self):
+        return len(self.x)
+
+    @property
+    def height(self):
+        """Over the sky."""
+        return self.box[:, 2, 2] - self.sky
+
+    def as_wide_as(self, least):
+        """Whether opposite neighbours have ``least`` of the peak, in x and in y, as not in hot pixels and tracks."""
+        over = self.box - self.sky[:, np.newaxis, np.newaxis]
+        pairs = np.minimum(over[:, 2, 1] + over[:, 2, 3], over[:, 1, 2] + over[:, 3, 2]) / 2
+        return pairs >= least * self.height      # not where a neighbour is bad
+
+    def saturated(self, level):
+        """Whether the peaks reach a level in data units; if it is None, whether they seem to be cut off."""
+        top = self.box[:, 2, 2]
+        if level is not None:
+            return top >= level
+        # a star between four pixels makes them equal, but not five
+        near = self.box >= (top - FLAT * self.height)[:, np.newaxis, np.newaxis]
+        flat = (near.sum(axis=(1, 2)) > 4) & (self.height > LEVEL * self.height.max(initial=0))
+        return top > (np.min(top[flat]) - (1 - SAME_LEVEL) * np.min(self.height[flat]) if flat.any() else np.inf)
+
+
+def _find_peaks(image, threshold, number):
+    from photutils.detection import find_peaks
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')      # that there is none
+        found = find_peaks(image, threshold, box_size=3, n_peaks=number)
+    if found is None:
+        return np.zeros((2, 0), int)
+    found.sort('peak_value', reverse=True)
+    return np.array([found['x_peak'], found['y_peak']], int)
+
+
+def _boxes(data, bad, x, y, half_width):
+    """Boxes around pixels, NaN where they are bad or beyond the edge."""
+    boxes = cutouts(data, x, y, half_width)
+    if bad.any():
+        boxes[cutouts(bad, x, y, half_width) != 0] = np.nan
+    return boxes
+
+
+def _moments(over, sigma, iterations, adapt):
+    """Centroids (n,) from the middle of boxes over the sky, and sigmas, by moments under a round Gaussian weight.
+
+    A round weight is a product of one in x and one in y, so that all moments come from two small matrix products.
+    """
+    offsets = np.arange(over.shape[1]) - over.shape[1] // 2
+    dx, dy, size = np.zeros(len(over)), np.zeros(len(over)), np.full(len(over), float(sigma))
+    for _ in range(iterations):
+        weight = np.maximum(CORE * (size if adapt else sigma), NARROWEST)
+        powers = []
+        for centre in (dx, dy):
+            u = offsets - centre[:, np.newaxis]
+            gauss = np.exp(-0.5 * (u / np.reshape(weight, (-1, 1)))**2)
+            powers.append(np.stack([gauss, gauss * u, gauss * u * u], axis=2))
+        sums = powers[1].transpose(0, 2, 1) @ over @ powers[0]
+        with np.errstate(all='ignore'):
+            x, y = sums[:, 0, 1] / sums[:, 0, 0], sums[:, 1, 0] / sums[:, 0, 0]
+            measured = ((sums[:, 0, 2] + sums[:, 2, 0]) / sums[:, 0, 0] - x**2 - y**2) / 2
+            # the product of two Gaussians: inverse variances add
+            after = np.sqrt(1 / (1 / measured - 1 / weight**2))
+        size = np.clip(np.nan_to_num(after, nan=2 * GUESS), 0.3, 2 * GUESS)
+        gain = 1 + (sigma / weight)**2
+        dx, dy = (np.clip(d + np.clip(np.nan_to_num(gain * s), -1, 1), -4, 4) for d, s in ((dx, x), (dy, y)))
+    return dx, dy, after
+
+
+def _typical_fwhm(data, bad, peaks):
+    """FWHM that most of the brightest sources have: the middle of the shortest interval with half of them."""
+    peaks = peaks[:BRIGHT]
+    over = _boxes(data, bad, peaks.x, peaks.y, 15) - peaks.sky[:, np.newaxis, np.newaxis]
+    *_, sigma = _moments(np.nan_to_num(over), GUESS / FWHM_OF_SIGMA, 15, adapt=True)
+    sigma = np.sort(np.log(sigma[np.isfinite(sigma) & (sigma > 0)]))
+    if not len(sigma):
+        return GUESS
+    half = (len(sigma) + 1) // 2
+    first = np.argmin(sigma[half - 1:] - sigma[:len(sigma) - half + 1])
+    return FWHM_OF_SIGMA * math.exp(np.median(sigma[first:first + half]))
+
+
+def _measure(frame, bad, peaks, fwhm, threshold):
+    """Columns of the sources that look like stars, or more extended."""
+    half_width = math.ceil(2 * fwhm) + 1
+    over = _boxes(frame.data, bad, peaks.x, peaks.y, half_width) - peaks.sky[:, np.newaxis, np.newaxis]
+    filled = np.nan_to_num(over)
+    dx, dy, sigma = _moments(filled, fwhm / FWHM_OF_SIGMA, 6, adapt=False)
+    offsets = np.arange(-half_width, half_width + 1)
+    distance = np.sqrt((offsets - dx[:, np.newaxis])[:, np.newaxis, :]**2
+                       + (offsets - dy[:, np.newaxis])[:, :, np.newaxis]**2)
+    aperture = np.clip(1.5 * fwhm + 0.5 - distance, 0, 1)     # falls off over one pixel
+    flux = (aperture * filled).sum(axis=(1, 2))
+    if frame.variance is None:
+        noise = peaks.sigma**2 * (aperture**2).sum(axis=(1, 2))
+    else:
+        noise = (aperture**2 * np.nan_to_num(cutouts(frame.variance, peaks.x, peaks.y, half_width))).sum(axis=(1, 2))
+    ring = np.where((distance > 1.5 * fwhm) & (distance < 2 * fwhm + 1), over, np.nan)
+    with np.errstate(all='ignore'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        # bumps on the wings of stars and galaxies do not stand out of what is around them
+        stands_out = ~(peaks.height - np.nanmedian(ring, axis=(1, 2)) < threshold * peaks.sigma / 2)
+        good = (sigma > NARROW * fwhm / FWHM_OF_SIGMA) & (flux > 0) & stands_out
+    good &= ~(np.isnan(over) & (distance < max(fwhm, 1.5))).any(axis=(1, 2)) & (np.hypot(dx, dy) < max(fwhm / 2, 1.5))
+    columns = np.rec.fromarrays(
+        [peaks.x + dx, peaks.y + dy, peaks.height, flux, flux / np.sqrt(np.maximum(noise, 1e-60)),
+         FWHM_OF_SIGMA * sigma], names='x_centroid,y_centroid,peak,flux,snr,fwhm')[good]
+    return _single(columns, max(fwhm, 1.5))
+
+
+def _single(columns, radius):
+    """Of sources that lie closer than a radius, the highest."""
+    from scipy.spatial import KDTree
+    columns = columns[np.argsort(-columns['peak'], kind='stable')]
+    keep = np.ones(len(columns), bool)
+    if len(columns) > 1:
+        pairs = KDTree(np.column_stack([columns['x_centroid'], columns['y_centroid']])).query_pairs(radius)
+        for higher, lower in sorted(pairs):
+            keep[lower] &= not keep[higher]
+    return columns[keep]
+
+
+def _away_from(columns, positions, radius):
+    if not len(positions) or not len(columns):
+        return columns
+    from scipy.spatial import KDTree
+    distance, _ = KDTree(positions).query(np.column_stack([columns['x_centroid'], columns['y_centroid']]))
+    return columns[distance > radius]
+
+
+def _table(columns, frame, parameters):
+    """What users get, with units, sky positions and provenance."""
+    import astropy
+    import photutils
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+    from astropy.table import QTable
+    from astropy.time import Time
+
+    from .._version import __version__
+    stars = QTable({'id': np.arange(1, len(columns) + 1), 'x_centroid': columns['x_centroid'],
+                    'y_centroid': columns['y_centroid']})
+    if frame.wcs is not None:
+        sky = frame.wcs.pixel_to_world(columns['x_centroid'], columns['y_centroid'])
+        if isinstance(sky, SkyCoord):
+            stars['sky_centroid'] = sky
+    for name in ('peak', 'flux'):
+        stars[name] = columns[name] if frame.unit is None else columns[name] * frame.unit
+    stars['snr'] = columns['snr']
+    stars['fwhm'] = columns['fwhm'] * u.pix
+    stars.meta = {'date': Time.now().utc.isot, **parameters,
+                  'version': {'hotpants_cy': __version__, 'photutils': photutils.__version__,
+                              'astropy': astropy.__version__, 'numpy': np.__version__}}
+    return stars

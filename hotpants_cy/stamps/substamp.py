@@ -13,6 +13,7 @@ __all__ = ['Stamp', 'Substamp', 'SubstampStatus', 'substamp_table']
 class SubstampStatus(enum.Enum):
     """What became of a substamp."""
 
+    REFUSED = 'refused before any fit'
     FOUND = 'found'
     PASSED_FOM_CHECK = 'passed the direction test'
     REJECTED_FOM_CHECK = 'rejected by the direction test'

@@ -1,0 +1,192 @@
+"""From measured numbers to parameters: each rule gives a value, and the words why."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..stamps.shapes import FWHM_OF_SIGMA
+
+__all__ = ['PairFacts', 'Rules', 'kernel_sigma']
+
+ALIKE = 0.05                # relative difference of two PSFs that decides nothing
+FLOOR, SHARP_FLOOR = 0.7, 0.4     # least sigma of the kernel in pixels, and where it has to sharpen
+DEGREES = {40: (6, 4, 2), 15: (4, 2, 2), 0: (2, 2)}      # by number of stars
+FACTORS = (0.5, 1.0, 2.0)   # of the Gaussians, in sigmas of the kernel
+HALF_WIDTHS = 5, 25
+SUBSTAMPS = 40
+STARS_PER_TERM = 3
+MOST_STAMPS = 15            # in x and y
+SMALL, LARGE = 600, 3000    # pixels along the side of an image
+ZERO_SKY = 0.1              # sigmas: a median so near zero is a sky that was taken off
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What both images are like.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        (ny, nx).
+    template, science : ImageFacts
+    template_psf, science_psf : float64 array (2, 2)
+        Second moments in pixels squared, x first.
+    psf_rule : str
+        Where they come from.
+    n_stars : int
+        Stars fit for use.
+    misalignment : float
+        Scatter of the stars' positions between the images, in pixels, beyond their errors.
+    """
+
+    shape: tuple
+    template: object
+    science: object
+    template_psf: np.ndarray
+    science_psf: np.ndarray
+    psf_rule: str
+    n_stars: int
+    misalignment: float
+
+    @property
+    def fwhms(self):
+        """FWHM of template and science image in pixels."""
+        return tuple(FWHM_OF_SIGMA * np.linalg.det(c)**0.25 for c in (self.template_psf, self.science_psf))
+
+
+def kernel_sigma(source, target):
+    """Sigma in pixels of the Gaussian that takes one PSF to the other, along the axis that needs the widest."""
+    difference = np.linalg.eigvalsh(np.asarray(target) - np.asarray(source))
+    return math.sqrt(max(difference[-1], 0.0)), bool(difference[0] < 0)
+
+
+@dataclass
+class Rules:
+    """Parameters one after the other; what is fixed stays.
+
+    Attributes
+    ----------
+    facts : PairFacts
+    fixed : dict
+        Parameters that the user has set.
+    values : dict
+        Parameters by name.
+    reasons : dict
+        Words by name.
+    """
+
+    facts: PairFacts
+    fixed: dict
+    values: dict = field(default_factory=dict)
+    reasons: dict = field(default_factory=dict)
+
+    def apply(self):
+        """Apply all rules in their order."""
+        for name, value in self.fixed.items():
+            self.values[name], self.reasons[name] = value, 'given'
+        for rule in (self._limits, self._noise, self._scale, self._direction, self._kernel_width, self._gaussians,
+                     self._substamps, self._orders, self._stamps):
+            rule()
+        return self
+
+    def choose(self, name, value, reason):
+        """Set a parameter unless it is fixed."""
+        if name not in self.fixed:
+            self.values[name], self.reasons[name] = value, reason
+
+    def _limits(self):
+        for side, image in (('t', self.facts.template), ('i', self.facts.science)):
+            if image.sigma > 0:
+                self.choose(f'{side}lthresh', image.sky - 10 * image.sigma,
+                            f'sky {image.sky:.5g} - 10 x its scatter {image.sigma:.4g}')
+            self.choose(f'{side}uthresh', image.saturation, f'saturation: {image.saturation_rule}')
+            level = self.values[f'{side}uthresh']
+            if level is not None:
+                fit = image.sky + 0.9 * (level - image.sky)
+                self.choose(f'{side}uktresh', fit, f'0.9 of the way from the sky, {image.sky:.5g}, to {level:g}')
+
+    def _noise(self):
+        for side, image in (('t', self.facts.template), ('i', self.facts.science)):
+            self.choose(f'{side}gain', image.gain, image.noise_rule)
+            self.choose(f'{side}rdnoise', image.read_noise, image.noise_rule)
+
+    def _scale(self):
+        self.choose('normalize', 'i', 'fluxes of the science image')
+
+    def _direction(self):
+        template, science = self.facts.template_psf, self.facts.science_psf
+        ratio = np.sqrt(np.linalg.eigvals(np.linalg.solve(template, science)).real)
+        words = f'the science PSF has {min(ratio):.2f} to {max(ratio):.2f} times the width of the template\'s'
+        if min(ratio) > 1 + ALIKE:
+            self.choose('force_convolve', 't', f'{words}: the template is sharper')
+        elif max(ratio) < 1 - ALIKE:
+            self.choose('force_convolve', 'i', f'{words}: the science image is sharper')
+        else:
+            self.choose('force_convolve', 'b', f'{words}: what fits better')
+
+    @property
+    def _sigma(self):
+        """Sigma of the kernel, and the words for it."""
+        facts, direction = self.facts, self.values['force_convolve']
+        pairs = {'t': (facts.template_psf, facts.science_psf), 'i': (facts.science_psf, facts.template_psf)}
+        sigmas = [kernel_sigma(*pairs[d]) for d in ('ti' if direction == 'b' else direction)]
+        sharpens = direction != 'b' and sigmas[0][1]
+        sigma = max(s for s, _ in sigmas)
+        floor = SHARP_FLOOR if sharpens and sigma < FLOOR else FLOOR
+        return max(sigma, floor), f'sigma of the kernel {sigma:.2f} pixels, at least {floor}'
+
+    def _kernel_width(self):
+        sigma, words = self._sigma
+        broad = max(self.facts.fwhms)
+        spread = math.ceil(2 * self.facts.misalignment) if self.facts.misalignment > 0.5 else 0
+        wanted = math.ceil(max(3 * FACTORS[-1] * sigma, 2 * broad)) + spread
+        affordable = max(int(math.sqrt(100 * max(self.facts.n_stars, 1)) / 2), HALF_WIDTHS[0])
+        fits = max((min(self.facts.shape) - 1) // 6, 1)
+        value = min(int(np.clip(wanted, *HALF_WIDTHS)), affordable, fits, self.fixed.get('rss', 1000))
+        self.choose('rkernel', value, f'three times the widest Gaussian (2 x {words}), or two FWHM of '
+                    f'{broad:.2f}, from {HALF_WIDTHS[0]} to {HALF_WIDTHS[1]}; at most {affordable} for '
+                    f'{self.facts.n_stars} stars and {fits} for {self.facts.shape[1]} x {self.facts.shape[0]} pixels')
+
+    def _gaussians(self):
+        degrees, sigmas = (self.fixed.get(name) for name in ('deg_fixe', 'sigma_gauss'))
+        sigma, words = self._sigma
+        n = self.facts.n_stars
+        if degrees is None:
+            count = len(sigmas) if sigmas is not None else 3
+            degrees = next(d for least, d in DEGREES.items() if n >= least) if sigmas is None else (6, 4, 2)
+            degrees = (*degrees, *[2] * count)[:count] if sigmas is not None else degrees
+            self.choose('deg_fixe', degrees, f'for {n} stars')
+        if sigmas is None:
+            widest = self.values['rkernel'] / 2
+            factors = (*FACTORS, *[FACTORS[-1]] * len(degrees))[:len(degrees)]
+            sigmas = tuple(round(min(f * sigma, widest * f / 2), 3) for f in factors)
+            self.choose('sigma_gauss', sigmas, f'{factors} times the {words}; the widest at most half of rkernel')
+
+    def _substamps(self):
+        broad, r, side = max(self.facts.fwhms), self.values['rkernel'], min(self.facts.shape)
+        fits = ((side - 1) // 2 - r) // 2
+        value = int(np.clip(round(4 * broad), r + 2, SUBSTAMPS))
+        value = max(min(value, fits), r)
+        self.choose('rss', value, f'four FWHM of {broad:.2f}, at least rkernel + 2, at most {SUBSTAMPS} and {fits} for '
+                    f'the size of the images')
+
+    def _orders(self):
+        n, side = self.facts.n_stars, min(self.facts.shape)
+        most = max((ko for ko in range(4) if STARS_PER_TERM * (ko + 1) * (ko + 2) // 2 <= n), default=0)
+        ko = min(most, 1) if side < SMALL else most
+        self.choose('ko', ko, f'the largest up to 3 with {STARS_PER_TERM} stars of {n} for each term'
+                    + (f'; at most 1 for images below {SMALL} pixels' if side < SMALL else ''))
+        images = self.facts.template, self.facts.science
+        if all(abs(image.sky) < ZERO_SKY * image.sigma for image in images):
+            self.choose('bgo', 0, 'the sky was taken off both images')
+        else:
+            self.choose('bgo', 1 if side <= LARGE else 2,
+                        f'skies of {images[0].sky:.4g} and {images[1].sky:.4g}, images of {side} pixels')
+
+    def _stamps(self):
+        pitch = 2 * (self.values['rss'] + self.values['rkernel']) + 1
+        for axis, name in enumerate(('nstampy', 'nstampx')):
+            n = int(np.clip(self.facts.shape[axis] // pitch, 1, MOST_STAMPS))
+            self.choose(name, n, f'as many as a substamp and a kernel, {pitch} pixels, leave room for, up to '
+                        f'{MOST_STAMPS}')
