@@ -151,6 +151,8 @@ def menus_of(rules):
     """What to try on stars held out: Gaussians first, then orders; nothing that is fixed."""
     values, fixed = rules.values, rules.fixed
     menus = []
+    if values['force_convolve'] == 'b' and 'force_convolve' not in fixed:
+        menus.append([{'force_convolve': direction} for direction in 'ti'])
     if not {'deg_fixe', 'sigma_gauss'} & set(fixed):
         sigmas, degrees, r = values['sigma_gauss'], values['deg_fixe'], values['rkernel']
         bases = [((6, 4, 2), (0.7, 1.5, 3.0)), ((4, 2, 2), sigmas), ((2, 2), sigmas[:2]), ((6, 4, 2), sigmas),

@@ -1,5 +1,6 @@
 """The least squares problem of one direction: vectors of every substamp, normal equations, solutions, merits."""
 
+import copy
 import logging
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..stamps.statistics import GOOD, SectionStatistics
 from .model import KernelModel
 from .spatial import Monomials
 
-__all__ = ['Design']
+__all__ = ['Design', 'solve_system']
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,12 @@ class Design:
         positions = [(self.stamps[k].substamp.x - x0, self.stamps[k].substamp.y - y0) for k in slots]
         return np.ascontiguousarray(np.array(positions, np.int32).reshape(-1, 2).T)
 
+    def of_order(self, config):
+        """The same substamps and vectors, for another spatial order of the kernel."""
+        twin = copy.copy(self)
+        twin.config, twin.terms = config, Monomials(config.ko)
+        return twin
+
     def fill(self, slots):
         """Compute vectors and products of the substamps in use at ``slots``."""
         slots = np.array(list(slots), np.int32)
@@ -83,7 +90,7 @@ class Design:
         """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
         n = len(self.basis) + 1
         lower = np.tril(self.gram[slot, :n, :n])
-        return _solve(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
+        return solve_system(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
 
     def equations(self, slots):
         """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""
@@ -112,7 +119,7 @@ class Design:
             There is no finite solution.
         """
         self._check_number(len(slots))
-        solution = _solve(*self.equations(slots))
+        solution = solve_system(*self.equations(slots))
         if solution is None:
             raise SingularFitError(f'the fit of kernel and background to {len(slots)} substamps has no finite '
                                    'solution: lower ko, bgo or the degrees, or find more stars')
@@ -197,7 +204,7 @@ class Design:
         return value if code == 0 and 0 <= value < 1e10 else -1
 
 
-def _solve(matrix, vector):
+def solve_system(matrix, vector):
     """Solution of a symmetric system, overwriting it; None if there is no finite one."""
     n = len(vector)
     pivots = np.empty(n, np.int32)

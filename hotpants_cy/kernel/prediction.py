@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from ..stamps.shapes import cutouts
+from .design import solve_system
+
 __all__ = ['predicted_chi2']
 
 FOLDS = 5
@@ -34,35 +37,39 @@ def predicted_chi2(design, slots, radius, folds=FOLDS):
         held_out = np.arange(len(slots)) % folds == fold
         if not held_out.any() or held_out.all():
             continue
-        solution = _solve(*design.equations(slots[~held_out]))
+        matrix, vector = design.equations(slots[~held_out])
+        matrix[np.diag_indices_from(matrix)] *= 1 + RIDGE
+        solution = solve_system(matrix, vector)
         if solution is not None:
-            model = design.model_of(solution)
-            chi2[held_out] = [_chi2(design, model, slot, radius) for slot in slots[held_out]]
+            chi2[held_out] = _chi2(design, design.model_of(solution), slots[held_out], radius)
     return chi2
 
 
-def _solve(matrix, vector):
-    """Solution by Cholesky: nothing here must agree with C to the last bit."""
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve
-    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    matrix = matrix / np.outer(scale, scale)
-    matrix[np.diag_indices_from(matrix)] += RIDGE
-    try:
-        solution = cho_solve(cho_factor(matrix, overwrite_a=True, check_finite=False), vector / scale) / scale
-    except (LinAlgError, ValueError):
-        return None
-    return solution if np.isfinite(solution).all() else None
-
-
-def _chi2(design, model, slot, radius):
-    substamp, half = design.stamps[slot].substamp, design.config.rss
+def _chi2(design, model, slots, radius):
+    half = design.config.rss
     offsets = np.arange(-half, half + 1)
     near = (offsets[np.newaxis]**2 + offsets[:, np.newaxis]**2 <= radius**2).ravel()
+    x, y = np.array([(design.stamps[k].substamp.x, design.stamps[k].substamp.y) for k in slots]).T
     x0, y0 = design.region.origin
-    cut = np.s_[substamp.y - y0 - half:substamp.y - y0 + half + 1, substamp.x - x0 - half:substamp.x - x0 + half + 1]
-    coefficients = model.coefficients(substamp.x, substamp.y)
-    predicted = coefficients @ design.vectors[slot][:, near] + model.background(substamp.x, substamp.y)
-    residual = design.target_data[cut].ravel()[near] - predicted
-    variance = design.variance[slot].ravel()[near]
-    good = variance > 0
-    return float(np.mean(residual[good]**2 / variance[good])) if good.any() else np.inf
+    targets = cutouts(design.target_data, x - x0, y - y0, half).reshape(len(slots), -1)[:, near]
+    predicted = np.einsum('sb,sbp->sp', model.coefficients(x, y), design.vectors[slots][:, :, near])
+    residuals = targets - predicted - model.background(x, y)[:, np.newaxis]
+    variances = _variances(design, model, slots).reshape(len(slots), -1)[:, near]
+    with np.errstate(all='ignore'):
+        return np.mean(np.where(variances > 0, residuals**2 / variances, 0), axis=1)
+
+
+def _variances(design, model, slots):
+    """Variance of the residuals: that of the target, and of the source under the square of the kernel."""
+    from scipy.signal import fftconvolve
+    (x0, y0), (ny, nx) = model.frame.origin, model.frame.shape
+    kernel = model.image(x0 + nx / 2, y0 + ny / 2)
+    source, target = [], []
+    for k in slots:
+        substamp, half = design.stamps[k].substamp, design.config.rss
+        cut = np.s_[substamp.y - half:substamp.y + half + 1, substamp.x - half:substamp.x + half + 1]
+        source.append(design.source.variance(cut))
+        target.append(design.target.variance(cut))
+    spread = fftconvolve(np.pad(source, ((0, 0), *[(design.config.rkernel,) * 2] * 2), mode='edge'),
+                         kernel[np.newaxis]**2, mode='valid', axes=(1, 2))
+    return np.maximum(spread, 0) + target

@@ -16,13 +16,14 @@ __all__ = ['find_stars', 'star_positions']
 
 _log = logging.getLogger(__name__)
 
-BLOCK = 4                 # pixels on a side of the blocks whose maxima are looked at
+BLOCK = 3                 # pixels on a side of the blocks whose maxima are looked at, odd
 SKY_BOX = 64              # pixels on a side of the boxes that the sky is measured in
 GUESS = 3.0               # FWHM in pixels to begin with
 BRIGHT = 200              # peaks that the FWHM is measured from
 SHARPEST_STAR = 0.15      # neighbours of the peak over the peak: what stars of FWHM 1.5 exceed
 SHARP = 0.6               # the same, over what the least favourable place of a star in its pixel gives
 NARROW = 0.7              # FWHM of a source over that of stars: cosmic rays lie below
+SAME_SIZE = 0.2           # what the logarithms of the sizes of stars may differ by
 CORE = 0.6                # sigma of the weight over that of the stars: the wings of a Moffat profile count little
 NARROWEST = 0.9           # sigma in pixels of the weight: what it lets pass must be sampled well
 FLAT = 0.01               # relative to the peak, what the pixels of a flat top differ by
@@ -66,9 +67,10 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
                mask=None):
     """Find the bright stars of an image, in less time than it takes to subtract it.
 
-    Peaks are looked for among the maxima of blocks of 4 × 4 pixels, so of two stars within some 6 pixels only the
-    brighter one is found; and sharper things than stars, saturated ones and those with a bad pixel within a FWHM
-    are left out. Galaxies and blends may come out: `~hotpants_cy.subtract` checks what it is given.
+    Peaks are looked for among the maxima of blocks of 3 × 3 pixels, so that of two stars closer than some 5 pixels, or
+    3 FWHM if one is much brighter, only the brighter one may be found. What is sharper than stars, what is saturated,
+    and what has a bad pixel within a FWHM is left out. Galaxies and blends may come out: they are for the vetting, as
+    are cosmic rays that outnumber the stars.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
     if fwhm is None:
         fwhm = _typical_fwhm(frame.data, bad, peaks)
     # opposite neighbours of a Gaussian's highest pixel are lowest, on average, where it is centred on the pixel
-    peaks = peaks[peaks.as_wide_as(SHARP * math.exp(-4 * math.log(2) / fwhm**2))]
+    peaks = peaks[peaks.as_wide_as(SHARP * math.exp(-4 * math.log(2) / fwhm**2))][:2 * n_brightest]
     columns = _measure(frame, bad, peaks, fwhm, threshold)
     if avoid is not None:
         columns = _away_from(columns, pixel_positions(avoid, frame, 'avoid'), avoid_radius)
@@ -172,6 +174,7 @@ class _Sky:
     def of(cls, data, bad):
         """Measure a sample of the pixels, of which large images need a smaller part."""
         from photutils.background import Background2D, MADStdBackgroundRMS
+        from scipy.ndimage import median_filter
         step = 1 << min(max((math.isqrt(data.size) // 512).bit_length() - 1, 0), 3)
         sample = np.s_[step // 2::step, step // 2::step]
         size = tuple(min(SKY_BOX // step, n) for n in data[sample].shape)
@@ -179,17 +182,29 @@ class _Sky:
             sample, step, size = np.s_[:, :], 1, tuple(min(SKY_BOX, n) for n in data.shape)
         if bad.all():
             return cls(np.zeros((1, 1)), np.ones((1, 1)), data.shape)
-        found = Background2D(data[sample], size, mask=bad[sample], exclude_percentile=95,
+        # its own filter takes longer than all the rest
+        found = Background2D(data[sample], size, mask=bad[sample], exclude_percentile=95, filter_size=1,
                              bkg_rms_estimator=MADStdBackgroundRMS())
-        level, sigma = found.background_mesh, found.background_rms_mesh
+        level, sigma = (median_filter(mesh, 3, mode='nearest') for mesh in (found.background_mesh,
+                                                                            found.background_rms_mesh))
         # data without noise, too, have a least step
-        return cls(level, np.maximum(sigma, 1e-6 * np.abs(data).max() + 1e-30), tuple(n * step for n in size))
+        return cls(level, np.maximum(sigma, 1e-6 * np.abs(data[sample]).max() + 1e-30), tuple(n * step for n in size))
 
     def at(self, x, y):
-        """Level and scatter at positions, arrays that broadcast."""
-        from scipy.ndimage import map_coordinates
-        where = np.broadcast_arrays(*((p + 0.5) / b - 0.5 for p, b in zip((y, x), self.box, strict=True)))
-        return tuple(map_coordinates(mesh, where, order=1, mode='nearest') for mesh in (self.level, self.sigma))
+        """Level and scatter at n positions, interpolated linearly between the middles of the boxes."""
+        rows, columns = self._weights(x, y)
+        return tuple(np.sum((rows @ mesh) * columns, axis=1) for mesh in (self.level, self.sigma))
+
+    def on_grid(self, x, y):
+        """Level and scatter where columns x and rows y cross, (rows, columns)."""
+        rows, columns = self._weights(x, y)
+        return tuple((rows @ mesh) @ columns.T for mesh in (self.level, self.sigma))
+
+    def _weights(self, x, y):
+        places = (np.clip((p + 0.5) / b - 0.5, 0, n - 1) for p, b, n in zip((y, x), self.box, self.level.shape,
+                                                                          strict=True))
+        return [np.maximum(1 - np.abs(place[:, np.newaxis] - np.arange(n)), 0)
+                for place, n in zip(places, self.level.shape, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -209,9 +224,9 @@ class _Peaks:
         values = np.where(bad, np.finfo(np.float32).min, data)[:ny * BLOCK, :nx * BLOCK] if bad.any() else data
         rows = np.maximum.reduce([values[k:ny * BLOCK:BLOCK] for k in range(BLOCK)])
         highest = np.maximum.reduce([rows[:, k:nx * BLOCK:BLOCK] for k in range(BLOCK)])
-        level, sigma = sky.at(BLOCK * (np.arange(nx) + 0.5) - 0.5, BLOCK * (np.arange(ny)[:, np.newaxis] + 0.5) - 0.5)
+        level, sigma = sky.on_grid(*(BLOCK * (np.arange(n) + 0.5) - 0.5 for n in (nx, ny)))
         column, row = _find_peaks(highest - level, threshold * sigma, number)
-        block = cutouts(values, BLOCK * column + 2, BLOCK * row + 2, 2)[:, :BLOCK, :BLOCK].reshape(-1, BLOCK**2)
+        block = cutouts(values, BLOCK * column + BLOCK // 2, BLOCK * row + BLOCK // 2, BLOCK // 2).reshape(-1, BLOCK**2)
         down, right = np.divmod(block.argmax(axis=1), BLOCK) if len(block) else (row, column)
         x, y = BLOCK * column + right, BLOCK * row + down
         return cls(x, y, _boxes(data, bad, x, y, 2), *sky.at(x, y))
@@ -245,6 +260,8 @@ class _Peaks:
 
 
 def _find_peaks(image, threshold, number):
+    if not image.size:
+        return np.zeros((2, 0), int)
     from photutils.detection import find_peaks
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')      # that there is none
@@ -290,16 +307,16 @@ def _moments(over, sigma, iterations, adapt):
 
 
 def _typical_fwhm(data, bad, peaks):
-    """FWHM that most of the brightest sources have: the middle of the shortest interval with half of them."""
+    """FWHM that most of the brightest sources have: stars are of one size, cosmic rays and galaxies of many."""
     peaks = peaks[:BRIGHT]
     over = _boxes(data, bad, peaks.x, peaks.y, 15) - peaks.sky[:, np.newaxis, np.newaxis]
     *_, sigma = _moments(np.nan_to_num(over), GUESS / FWHM_OF_SIGMA, 15, adapt=True)
-    sigma = np.sort(np.log(sigma[np.isfinite(sigma) & (sigma > 0)]))
-    if not len(sigma):
+    sizes = np.sort(np.log(FWHM_OF_SIGMA * sigma[np.isfinite(sigma) & (sigma > 0)]))
+    if not len(sizes):
         return GUESS
-    half = (len(sigma) + 1) // 2
-    first = np.argmin(sigma[half - 1:] - sigma[:len(sigma) - half + 1])
-    return FWHM_OF_SIGMA * math.exp(np.median(sigma[first:first + half]))
+    last = np.searchsorted(sizes, sizes + SAME_SIZE, 'right')
+    first = len(sizes) - 1 - np.argmax((last - np.arange(len(sizes)))[::-1])      # the widest of equals
+    return math.exp(np.median(sizes[first:last[first]]))
 
 
 def _measure(frame, bad, peaks, fwhm, threshold):
@@ -317,17 +334,23 @@ def _measure(frame, bad, peaks, fwhm, threshold):
         noise = peaks.sigma**2 * (aperture**2).sum(axis=(1, 2))
     else:
         noise = (aperture**2 * np.nan_to_num(cutouts(frame.variance, peaks.x, peaks.y, half_width))).sum(axis=(1, 2))
-    ring = np.where((distance > 1.5 * fwhm) & (distance < 2 * fwhm + 1), over, np.nan)
-    with np.errstate(all='ignore'), warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    ring = (distance > 1.5 * fwhm) & (distance < 2 * fwhm + 1) & ~np.isnan(over)
+    with np.errstate(invalid='ignore'):
         # bumps on the wings of stars and galaxies do not stand out of what is around them
-        stands_out = ~(peaks.height - np.nanmedian(ring, axis=(1, 2)) < threshold * peaks.sigma / 2)
+        stands_out = peaks.height - _medians(over, ring) > threshold * peaks.sigma / 2
         good = (sigma > NARROW * fwhm / FWHM_OF_SIGMA) & (flux > 0) & stands_out
     good &= ~(np.isnan(over) & (distance < max(fwhm, 1.5))).any(axis=(1, 2)) & (np.hypot(dx, dy) < max(fwhm / 2, 1.5))
     columns = np.rec.fromarrays(
         [peaks.x + dx, peaks.y + dy, peaks.height, flux, flux / np.sqrt(np.maximum(noise, 1e-60)),
          FWHM_OF_SIGMA * sigma], names='x_centroid,y_centroid,peak,flux,snr,fwhm')[good]
     return _single(columns, max(fwhm, 1.5))
+
+
+def _medians(boxes, which):
+    """Median of some pixels of each box, the lower one of an even number; 0 if there are none."""
+    values = np.sort(np.where(which, boxes, np.inf).reshape(len(boxes), math.prod(boxes.shape[1:])), axis=1)
+    count = which.sum(axis=(1, 2))
+    return np.where(count > 0, values[np.arange(len(boxes)), (count - 1).clip(0) // 2], 0)
 
 
 def _single(columns, radius):

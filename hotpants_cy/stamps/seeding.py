@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..inputs.exposure import letter_of
 from .substamp import Substamp, SubstampStatus
 from .vetting import FAINTEST, vet
 
@@ -23,28 +24,43 @@ def plant(sides, seeds, region, grid, config):
     grid : StampGrid
     config : `~hotpants_cy.HotpantsConfig`
     """
-    (x0, y0), (ny, nx) = region.origin, region.shape
-    border = config.rss + config.rkernel
-    cells, taken = {}, np.empty((0, 2))
-    for k in seeds.best:
-        position = np.array([round(v[k]) for v in (seeds.measures.science.x, seeds.measures.science.y)])
-        x, y = position - (x0, y0)
-        if not (border <= x < nx - border and border <= y < ny - border):
-            continue
-        cell = cells.setdefault((y * grid.ny // ny, x * grid.nx // nx), [])
-        if len(cell) < config.nss and np.abs(taken - position).max(axis=1, initial=0, where=True).min(
-                initial=np.inf) > config.rss:
-            cell.append((*map(int, position), float(seeds.score[k])))
-            taken = np.vstack([taken, position])
+    stars = apart(inside(seeds, region, config.rss + config.rkernel), config.rss)
+    stamps = stars_by_cell(stars, region, grid, config.nss)
     for side in sides:
         side.n_filled = side.n_found = 0
-        for slot, (_, stars) in zip(side.slots, sorted((c, s) for c, s in cells.items() if s), strict=False):
+        for slot, members in zip(side.slots, stamps, strict=False):
             slot.reset()
-            for x, y, score in stars:
-                slot.substamps.append(Substamp(side.n_found, side.n_filled, x, y, score,
-                                               't' if side.name == 'template' else 'i'))
+            for x, y, score in members:
+                slot.substamps.append(Substamp(side.n_found, side.n_filled, x, y, score, letter_of(side.name)))
                 side.n_found += 1
             side.n_filled += 1
+
+
+def inside(seeds, region, border):
+    """Good stars of a region, best first, as (x, y, score); none nearer than ``border`` pixels to its edge."""
+    (x0, y0), (ny, nx), best = region.origin, region.shape, seeds.best
+    x, y = (np.round(v[best]).astype(int) for v in (seeds.measures.science.x, seeds.measures.science.y))
+    fits = (x - x0 >= border) & (x - x0 < nx - border) & (y - y0 >= border) & (y - y0 < ny - border)
+    return list(zip(x[fits].tolist(), y[fits].tolist(), seeds.score[best][fits].tolist(), strict=True))
+
+
+def apart(stars, distance):
+    """Stars of which none is within ``distance`` pixels, in x and in y, of a better one."""
+    kept = []
+    for star in stars:
+        if all(max(abs(star[0] - x), abs(star[1] - y)) > distance for x, y, _ in kept):
+            kept.append(star)
+    return kept
+
+
+def stars_by_cell(stars, region, grid, most):
+    """Stars of each cell, at most a few; where there are no more stars than cells, each is on its own."""
+    if len(stars) <= grid.nx * grid.ny:
+        return [[star] for star in sorted(stars, key=lambda star: (star[1], star[0]))]
+    (x0, y0), (ny, nx), cells = region.origin, region.shape, {}
+    for x, y, score in stars:
+        cells.setdefault(((y - y0) * grid.ny // ny, (x - x0) * grid.nx // nx), []).append((x, y, score))
+    return [cells[cell][:most] for cell in sorted(cells)]
 
 
 def refused_substamps(seeds, direction):

@@ -165,8 +165,10 @@ def _aperture(exposure, x, y, radius, half_width):
     weight = np.clip(radius + 0.5 - distance, 0, 1)
     with np.errstate(all='ignore'):
         sky = np.ma.median(np.ma.array(boxes, mask=(distance < radius + 1) | ~np.isfinite(boxes)), axis=(1, 2))
-        flux = (weight * (boxes - np.ma.filled(sky, np.nan)[:, np.newaxis, np.newaxis])).sum(axis=(1, 2))
-        return flux, np.sqrt((weight**2 * noise).sum(axis=(1, 2)))
+        above = boxes - np.ma.filled(sky, np.nan)[:, np.newaxis, np.newaxis]
+        # pixels beyond the edge are NaN; they count only inside the aperture
+        flux, variance = (np.where(weight > 0, v, 0).sum(axis=(1, 2)) for v in (weight * above, weight**2 * noise))
+        return flux, np.sqrt(variance)
 
 
 def _neighbour(exposure, x, y, fwhm, half_width):
@@ -321,13 +323,13 @@ def _refuse_changes(refuse, measures, kinds):
     shift = np.column_stack([measures.science.x - measures.template.x, measures.science.y - measures.template.y])
     distance = np.hypot(*(shift - np.median(shift[alive], axis=0)).T)
     refuse(distance > MOVED, 'moved', lambda k: f'it is {distance[k]:.1f} pixels off between the images')
-    alive &= distance <= MOVED
+    alive &= (distance <= MOVED) & np.isfinite(measures.ratio)
     if alive.sum() < 3:
         return
     middle = np.median(measures.ratio[alive])
     spread = 1.4826 * np.median(np.abs(measures.ratio[alive] - middle))
     error = np.sqrt(measures.ratio_error**2 + max(spread, SCATTER * abs(middle))**2)
-    far = ~(np.abs(measures.ratio - middle) < CONSTANT * error)
+    far = np.abs(measures.ratio - middle) > CONSTANT * error
     refuse(far, 'variable', lambda k: f'its flux ratio is {measures.ratio[k]:.3g}, that of others '
            f'{middle:.3g} +- {spread:.2g}')
 
