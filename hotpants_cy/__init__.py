@@ -14,6 +14,7 @@ _NAMES = {
     'kernel.model': ('KernelModel',),
     'kernel.mosaic': ('KernelMosaic',),
     'pipeline': ('Hotpants',),
+    'stamps.catalog': ('find_stars',),
     'stamps.substamp': ('Substamp', 'SubstampStatus'),
     'subtraction': ('SubtractionResult', 'subtract'),
 }

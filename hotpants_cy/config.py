@@ -333,17 +333,20 @@ class HotpantsConfig:
         object.__setattr__(twin, '_reasons', {name: str(words) for name, words in reasons.items()})
         return twin
 
-    def explanation(self):
-        """Lines that tell each value and its reason, those that were chosen or given first."""
-        reasons = self.reasons
-        lines = [f'{name} = {_brief(getattr(self, name))}: {words}' for name, words in reasons.items()]
-        return lines + [f'{spec.name} = {_brief(getattr(self, spec.name))}: default' for spec in fields(self)
-                        if spec.name not in reasons and getattr(self, spec.name) is spec.default]
+    def explained(self):
+        """List of (name, value, reason) of the parameters that were chosen or fixed, the values as short texts."""
+        known = {spec.name for spec in fields(self)}
+        return [(name, _brief(getattr(self, name)) if name in known else 'yes', words)
+                for name, words in self.reasons.items()]
 
     def explain(self):
         """Print each value, its rule, and the numbers that led to it."""
         import sys
-        sys.stdout.write('\n'.join(self.explanation()) + '\n')
+        rows = self.explained()
+        told = {name for name, *_ in rows}
+        rows += [(spec.name, _brief(getattr(self, spec.name)), 'default' if getattr(self, spec.name) is spec.default
+                  else 'given') for spec in fields(self) if spec.name not in told]
+        sys.stdout.write(''.join(f'{name} = {value}: {words}\n' for name, value, words in rows))
 
     def to_dict(self):
         """Return all parameters as a dict, which ``HotpantsConfig(**d)`` takes back."""

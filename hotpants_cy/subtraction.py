@@ -14,7 +14,7 @@ from .products.header import header_cards
 from .stamps.substamp import substamp_table
 from .threads import resolve_threads
 
-__all__ = ['SubtractionResult', 'subtract']
+__all__ = ['SubtractionResult', 'automatic', 'subtract']
 
 
 def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, n_threads=None):
@@ -67,25 +67,39 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     """
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
     if isinstance(config, str) and config == 'auto':
-        hot = _automatic(science, template, stars, around)
+        hot = automatic(science, template, stars, **around)
     else:
         hot = Hotpants(template, science, config=config, stars=stars, **around)
     return SubtractionResult.of(hot, owned=True)
 
 
-def _automatic(science, template, stars, around):
-    """A `Hotpants` object whose fit stands, with parameters chosen from the images."""
+def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n_threads=None, **fixed):
+    """Choose the parameters from the images and fit; simplify the kernel until the fit stands.
+
+    Parameters
+    ----------
+    science, template, stars, avoid, avoid_radius, n_threads
+        As for `subtract`.
+    **fixed
+        Parameters that are not to be chosen.
+
+    Returns
+    -------
+    Hotpants
+        After the third step.
+    """
+    around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': resolve_threads(n_threads)}
     from .autoconfig import climb_down, make_plan
     science = as_frame(science, name='science')
     template = check_pair(science, as_frame(template, name='template'))
-    plan = make_plan(science, template, stars, **around | {'n_threads': resolve_threads(around['n_threads'])})
+    plan = make_plan(science, template, stars, **around, **fixed)
 
     def attempt(config, seeds):
         hot = Hotpants(template, science, config=config, stars=seeds, **around)
         hot.iterative_fit_and_clip()
         return hot
 
-    return climb_down(plan, (), attempt)
+    return climb_down(plan, fixed, attempt)
 
 
 @dataclass(frozen=True)

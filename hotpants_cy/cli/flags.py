@@ -137,6 +137,9 @@ FLAGS = {
         Flag('-sconv', '', False, 'same_direction', 'one direction for all regions'),
     ),
     'Other': (
+        Flag('--auto', '', False, '', 'choose all parameters that are not given from the images; implies --no-parity'),
+        Flag('--stars', 'S', None, '', "stars to use: 'auto', or a table, ds9 or ECSV file; 0-based or sky positions"),
+        Flag('--avoid', 'S', None, '', 'file with positions that no star used may be near to'),
         Flag('-v', 'I', 1, 'verbose', 'messages: 0, 1 or 2'),
         Flag('-ef', 'S', None, '', 'accepted and not used, as in C'),
         Flag('-sum', '', False, '', 'accepted and not used, as in C'),

@@ -8,6 +8,7 @@ import numpy as np
 from ..exceptions import InputError
 from ..inputs.files import read_plane
 from ..inputs.frame import Frame
+from ..inputs.sources import wcs_of
 
 __all__ = ['Pair', 'read_pair']
 
@@ -59,17 +60,18 @@ def read_pair(args, parity):
     if science.shape != template.shape:
         log.warning('warning: the science image has %d x %d pixels and the template %d x %d; what they share is '
                     'subtracted, first pixel on first pixel', *science.shape[::-1], *template.shape[::-1])
-    frames = [_frame(name, data, common, sigma, bits, parity) for name, data, sigma, bits in (
-        ('science', science, args.ini, args.imi), ('template', template, args.tni, args.tmi))]
+    frames = [_frame(name, data, header_, common, sigma, bits, parity) for name, data, header_, sigma, bits in (
+        ('science', science, header, args.ini, args.imi), ('template', template, template_header, args.tni, args.tmi))]
     return Pair(*frames, header, template_header, tuple(np.maximum(science.shape, template.shape).tolist()))
 
 
-def _frame(name, data, common, sigma, bits, parity):
+def _frame(name, data, header, common, sigma, bits, parity):
     cut = tuple(slice(n) for n in common)
     sigma, bits = (_companion(path, data.shape, name, dtype)
                    for path, dtype in ((sigma, np.float32), (bits, np.float64)))
     return Frame.from_planes(data[cut], sigma=None if sigma is None else sigma[cut],
-                             bits=None if bits is None else bits[cut], keep_masked_values=parity, name=name, owned=True)
+                             bits=None if bits is None else bits[cut], keep_masked_values=parity, name=name, owned=True,
+                             meta=header, wcs=None if parity else wcs_of(header, name))
 
 
 def _companion(path, shape, name, dtype):

@@ -176,6 +176,7 @@ def parse(argv):
     parser = _parser()
     try:
         args = parser.parse_args(_normalised(argv))
+        args.given = {token.partition('=')[0] for token in _normalised(argv)}
         args.started = datetime.now(UTC)
         if args.allm:
             args.nim = args.ndm = args.cim = True
@@ -197,6 +198,10 @@ def _check(args):
             raise ValueError(f'-{name} {getattr(args, name):g} is impossible: it must not be below 0')
     if args.threads is not None and args.threads < 1:
         raise ValueError(f'--threads {args.threads} is impossible: it must be at least 1')
+    if args.auto and args.ki:
+        raise ValueError('--auto cannot go with -ki: the kernel is known')
+    if args.stars and (args.ssf or args.cmp):
+        raise ValueError('--stars cannot go with -ssf or -cmp')
     if args.rf and (args.ssf or args.cmp):
         raise ValueError('-rf cannot go with -ssf or -cmp')
     if args.rkw and args.rf:
@@ -215,7 +220,7 @@ def _check(args):
 def _check_names(args):
     """No output may replace an input or another output."""
     taken = {}
-    inputs = ('inim', 'tmplim', 'tni', 'tmi', 'ini', 'imi', 'ki', 'ssf', 'cmp', 'rf')
+    inputs = ('inim', 'tmplim', 'tni', 'tmi', 'ini', 'imi', 'ki', 'ssf', 'cmp', 'rf', 'stars', 'avoid')
     outputs = ('outim', 'oni', 'ond', 'oci', 'omi', 'oki', 'savexy')
     for name in inputs + outputs:
         if (path := getattr(args, name)) is None:
@@ -267,7 +272,18 @@ def config_of(args):
         values['deg_fixe'] = args.ng[1::2]
         # a given sigma goes through single precision first, the default ones do not (spec 1.2)
         values['sigma_gauss'] = tuple(float(np.float32(sigma)) for sigma in args.ng[2::2])
-    return HotpantsConfig(**values, parity=not args.no_parity)
+    return HotpantsConfig(**values, parity=not (args.no_parity or args.auto))
+
+
+def fixed_by(args, config):
+    """Parameters of a configuration that ``--auto`` must leave alone, by name: those of flags on the command line.
+
+    Fill values stay those of C, and what stands in files that the command line names is as good as given.
+    """
+    fields = {flag.field for flag in _KNOWN.values() if flag.field and flag.name in args.given}
+    fields |= {'fillval', 'fillval_noise', 'verbose', 'parity'} | ({'deg_fixe', 'sigma_gauss'} if args.ng else set())
+    return {name: value for name, value in config.to_dict().items()
+            if name in fields or (name in ('region_list', 'basis_images') and value is not None)}
 
 
 def program_version():

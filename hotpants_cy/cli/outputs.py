@@ -145,7 +145,7 @@ def c_files(args, config, command, header, planes, reports, frame=()):
 
 def _primary(data, header, cards):
     """A primary image: the science image's header, in which ``cards`` replace what has their name."""
-    own = {keyword for keyword, *_ in cards} - {'COMMENT'}
+    own = {keyword for keyword, *_ in cards} - {'COMMENT', 'HISTORY'}
     copied = [card for card in header.copy().cards
               if card.keyword not in own and not _STRUCTURE.fullmatch(card.keyword)
               and not _STALE.fullmatch(card.keyword) and not _is_standard_comment(card)]
@@ -219,6 +219,7 @@ def _difference_cards(args, config, command, reports, model):
         ('MASKVAL', config.fillval, 'Value of Masked Pixels'),
         ('KERINFO', bool(args.hki)),
         *([('KERFILE', args.oki), *model] if args.oki else []),
+        *[('HISTORY', f'{name} = {value}: {words}') for name, value, words in config.explained()],
     ]
 
 

@@ -9,10 +9,11 @@ from ..inputs.files import check_writable, read_plane, write_whole
 from ..kernel.table import c_column, frame_cards, read_table
 from ..pipeline import Hotpants
 from ..products.files import TextFile
+from ..subtraction import automatic
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
 from .messages import NOTICE
-from .options import config_of, program_version
+from .options import config_of, fixed_by, program_version
 from .outputs import RegionReport, c_files, star_files
 from .storage import written_range
 
@@ -46,7 +47,13 @@ def run(args, command):
     except ValueError as error:                      # what stands in a file is as bad as what stands on the line
         raise InputError(str(error)) from error
     stars = read_stars(args.cmp or args.ssf, skip_first=bool(args.cmp)) if args.cmp or args.ssf else None
-    hot = Hotpants(pair.template, pair.science, config=config, n_threads=args.threads, star_catalog=stars)
+    around = {'stars': args.stars, 'avoid': args.avoid, 'n_threads': args.threads}
+    if args.auto:
+        hot = automatic(pair.science, pair.template, **around, **fixed_by(args, config))
+        config = hot.config
+        args.n = config.normalize
+    else:
+        hot = Hotpants(pair.template, pair.science, config=config, star_catalog=stars, **around)
     if config.parity and (args.oci or args.cim):
         hot.convolved_is_written(*written_range(args))
     if table is not None:

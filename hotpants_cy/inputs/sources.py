@@ -8,7 +8,7 @@ import numpy as np
 from ..exceptions import InputError
 from .planes import as_array, as_unit
 
-__all__ = ['planes_of_array', 'planes_of_file', 'planes_of_nddata']
+__all__ = ['planes_of_array', 'planes_of_file', 'planes_of_nddata', 'wcs_of']
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def planes_of_file(path, name):
     from .files import read_image
     data, header, found = read_image(path, companions=('MASK', 'UNCERT'))
     unit = _unit_of(header, path)
-    planes = {'data': data, 'unit': unit, 'meta': header, 'wcs': _wcs_of(header, path), 'owned': True}
+    planes = {'data': data, 'unit': unit, 'meta': header, 'wcs': wcs_of(header, path), 'owned': True}
     if 'MASK' in found:
         mask, mask_header = found['MASK']
         if mask_header['BITPIX'] == 8:
@@ -98,7 +98,7 @@ def _unit_of(header, path):
         return None
 
 
-def _wcs_of(header, path):
+def wcs_of(header, path):
     from astropy.wcs import WCS
     try:
         with warnings.catch_warnings():

@@ -31,4 +31,6 @@ def header_cards(regions, config):
         cards[f'CONVOL{n}'] = ('TEMPLATE' if run.direction == 't' else 'IMAGE', 'image that was convolved')
         cards |= {f'{stem}{n}': (run.statistics[stem], comment) for stem, comment in DESCRIPTIONS.items()
                   if stem in run.statistics}
+    if config.reasons:
+        cards['HISTORY'] = [f'{name} = {value}: {words}' for name, value, words in config.explained()], ''
     return cards
