@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 USUAL_FWHM = 3.5             # pixels, where nothing tells
 LOOK = 15, 25, 3.0           # half width of the box looked at, in pixels: usual, largest, and in FWHM
+SHAPE = 'rkernel', 'rss', 'ngauss', 'deg_fixe', 'sigma_gauss'     # what must agree with one another
 NEAR = 6, 8                  # footprint and border for a first look, in pixels
 FAINTER = 7.0                # S/N of stars that are taken when there are too few
 FEW = 5                      # stars from which a PSF may be told
@@ -67,7 +68,7 @@ def make_plan(science, template, stars=None, *, avoid=None, avoid_radius=None, s
     """
     images = {'t': look_at(template), 'i': look_at(science)}
     rules = Rules(PairFacts(science.shape, images['t'], images['i'], np.eye(2), np.eye(2), '', 0, 0.0), fixed)
-    limits = HotpantsConfig(**{**limits_of(rules), **fixed})
+    limits = HotpantsConfig(**limits_of(rules) | {name: value for name, value in fixed.items() if name not in SHAPE})
     exposures = [Exposure.of(frame, limits) for frame in (template, science)]
     positions, source = positions_of('auto' if stars is None else stars, science, exposures[1])
     avoided = positions_of(avoid, science, exposures[1])[0] if avoid is not None else ()
@@ -153,7 +154,7 @@ def menus_of(rules):
     menus = []
     if values['force_convolve'] == 'b' and 'force_convolve' not in fixed:
         menus.append([{'force_convolve': direction} for direction in 'ti'])
-    if not {'deg_fixe', 'sigma_gauss'} & set(fixed):
+    if not {'deg_fixe', 'sigma_gauss', 'ngauss'} & set(fixed):
         sigmas, degrees, r = values['sigma_gauss'], values['deg_fixe'], values['rkernel']
         bases = [((6, 4, 2), (0.7, 1.5, 3.0)), ((4, 2, 2), sigmas), ((2, 2), sigmas[:2]), ((6, 4, 2), sigmas),
                  ((6, 4, 2, 2), (*sigmas, min(2 * sigmas[-1], r / 1.5)))]

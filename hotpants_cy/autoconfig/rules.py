@@ -153,9 +153,9 @@ class Rules:
         sigma, words = self._sigma
         n = self.facts.n_stars
         if degrees is None:
-            count = len(sigmas) if sigmas is not None else 3
-            degrees = next(d for least, d in DEGREES.items() if n >= least) if sigmas is None else (6, 4, 2)
-            degrees = (*degrees, *[2] * count)[:count] if sigmas is not None else degrees
+            degrees = next(d for least, d in DEGREES.items() if n >= least)
+            count = self.fixed.get('ngauss') or (len(degrees) if sigmas is None else len(sigmas))
+            degrees = (*degrees, *[2] * count)[:count]
             self.choose('deg_fixe', degrees, f'for {n} stars')
         if sigmas is None:
             widest = self.values['rkernel'] / 2

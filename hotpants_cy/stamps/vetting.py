@@ -159,6 +159,8 @@ def _distances(x, y, half_width):
 
 def _aperture(exposure, x, y, radius, half_width):
     """Flux over the local sky and its error; the edge of the aperture falls off over a pixel."""
+    if not len(x):
+        return np.empty(0), np.empty(0)
     distance, middle = _distances(x, y, half_width)
     boxes = cutouts(exposure.data, *middle, half_width)
     noise = cutouts(_variance_plane(exposure), *middle, half_width)
