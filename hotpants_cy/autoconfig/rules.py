@@ -10,7 +10,7 @@ from ..stamps.shapes import FWHM_OF_SIGMA
 __all__ = ['PairFacts', 'Rules', 'kernel_sigma']
 
 ALIKE = 0.05                # relative difference of two PSFs that decides nothing
-FLOOR, SHARP_FLOOR = 0.7, 0.4     # least sigma of the kernel in pixels, and where it has to sharpen
+FLOOR = 1.0                 # least sigma of the kernel in pixels: Gaussians below half a pixel make singular fits
 DEGREES = {40: (6, 4, 2), 15: (4, 2, 2), 0: (2, 2)}      # by number of stars
 FACTORS = (0.5, 1.0, 2.0)   # of the Gaussians, in sigmas of the kernel
 HALF_WIDTHS = 5, 25
@@ -58,7 +58,7 @@ class PairFacts:
 def kernel_sigma(source, target):
     """Sigma in pixels of the Gaussian that takes one PSF to the other, along the axis that needs the widest."""
     difference = np.linalg.eigvalsh(np.asarray(target) - np.asarray(source))
-    return math.sqrt(max(difference[-1], 0.0)), bool(difference[0] < 0)
+    return math.sqrt(max(difference[-1], 0.0))
 
 
 @dataclass
@@ -131,10 +131,8 @@ class Rules:
         facts, direction = self.facts, self.values['force_convolve']
         pairs = {'t': (facts.template_psf, facts.science_psf), 'i': (facts.science_psf, facts.template_psf)}
         sigmas = [kernel_sigma(*pairs[d]) for d in ('ti' if direction == 'b' else direction)]
-        sharpens = direction != 'b' and sigmas[0][1]
-        sigma = max(s for s, _ in sigmas)
-        floor = SHARP_FLOOR if sharpens and sigma < FLOOR else FLOOR
-        return max(sigma, floor), f'sigma of the kernel {sigma:.2f} pixels, at least {floor}'
+        sigma = max(sigmas)
+        return max(sigma, FLOOR), f'sigma of the kernel {sigma:.2f} pixels, at least {FLOOR:g}'
 
     def _kernel_width(self):
         sigma, words = self._sigma

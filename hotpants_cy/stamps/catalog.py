@@ -109,7 +109,7 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
     Examples
     --------
     >>> from hotpants_cy.datasets import make_pair
-    >>> from hotpants_cy.stamps.catalog import find_stars
+    >>> from hotpants_cy import find_stars
     >>> pair = make_pair((256, 256), seed=1, n_transients=0)
     >>> stars = find_stars(pair.science, n_brightest=20)
     >>> len(stars), stars['flux'].unit
@@ -128,7 +128,7 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
         fwhm = _typical_fwhm(frame.data, bad, peaks)
     # opposite neighbours of a Gaussian's highest pixel are lowest, on average, where it is centred on the pixel
     peaks = peaks[peaks.as_wide_as(SHARP * math.exp(-4 * math.log(2) / fwhm**2))][:2 * n_brightest]
-    columns = _measure(frame, bad, peaks, fwhm, threshold)
+    columns = _measure(frame, bad, peaks, fwhm)
     if avoid is not None:
         columns = _away_from(columns, pixel_positions(avoid, frame, 'avoid'), avoid_radius)
     columns = columns[np.argsort(-columns['flux'], kind='stable')][:n_brightest]
@@ -173,7 +173,7 @@ class _Sky:
     @classmethod
     def of(cls, data, bad):
         """Measure a sample of the pixels, of which large images need a smaller part."""
-        from photutils.background import Background2D, MADStdBackgroundRMS
+        from photutils.background import Background2D
         from scipy.ndimage import median_filter
         step = 1 << min(max((math.isqrt(data.size) // 512).bit_length() - 1, 0), 3)
         sample = np.s_[step // 2::step, step // 2::step]
@@ -183,8 +183,7 @@ class _Sky:
         if bad.all():
             return cls(np.zeros((1, 1)), np.ones((1, 1)), data.shape)
         # its own filter takes longer than all the rest
-        found = Background2D(data[sample], size, mask=bad[sample], exclude_percentile=95, filter_size=1,
-                             bkg_rms_estimator=MADStdBackgroundRMS())
+        found = Background2D(data[sample], size, mask=bad[sample], exclude_percentile=95, filter_size=1)
         level, sigma = (median_filter(mesh, 3, mode='nearest') for mesh in (found.background_mesh,
                                                                             found.background_rms_mesh))
         # data without noise, too, have a least step
@@ -319,7 +318,7 @@ def _typical_fwhm(data, bad, peaks):
     return math.exp(np.median(sizes[first:last[first]]))
 
 
-def _measure(frame, bad, peaks, fwhm, threshold):
+def _measure(frame, bad, peaks, fwhm):
     """Columns of the sources that look like stars, or more extended."""
     half_width = math.ceil(2 * fwhm) + 1
     over = _boxes(frame.data, bad, peaks.x, peaks.y, half_width) - peaks.sky[:, np.newaxis, np.newaxis]
@@ -334,23 +333,13 @@ def _measure(frame, bad, peaks, fwhm, threshold):
         noise = peaks.sigma**2 * (aperture**2).sum(axis=(1, 2))
     else:
         noise = (aperture**2 * np.nan_to_num(cutouts(frame.variance, peaks.x, peaks.y, half_width))).sum(axis=(1, 2))
-    ring = (distance > 1.5 * fwhm) & (distance < 2 * fwhm + 1) & ~np.isnan(over)
     with np.errstate(invalid='ignore'):
-        # bumps on the wings of stars and galaxies do not stand out of what is around them
-        stands_out = peaks.height - _medians(over, ring) > threshold * peaks.sigma / 2
-        good = (sigma > NARROW * fwhm / FWHM_OF_SIGMA) & (flux > 0) & stands_out
+        good = (sigma > NARROW * fwhm / FWHM_OF_SIGMA) & (flux > 0)
     good &= ~(np.isnan(over) & (distance < max(fwhm, 1.5))).any(axis=(1, 2)) & (np.hypot(dx, dy) < max(fwhm / 2, 1.5))
     columns = np.rec.fromarrays(
         [peaks.x + dx, peaks.y + dy, peaks.height, flux, flux / np.sqrt(np.maximum(noise, 1e-60)),
          FWHM_OF_SIGMA * sigma], names='x_centroid,y_centroid,peak,flux,snr,fwhm')[good]
     return _single(columns, max(fwhm, 1.5))
-
-
-def _medians(boxes, which):
-    """Median of some pixels of each box, the lower one of an even number; 0 if there are none."""
-    values = np.sort(np.where(which, boxes, np.inf).reshape(len(boxes), math.prod(boxes.shape[1:])), axis=1)
-    count = which.sum(axis=(1, 2))
-    return np.where(count > 0, values[np.arange(len(boxes)), (count - 1).clip(0) // 2], 0)
 
 
 def _single(columns, radius):

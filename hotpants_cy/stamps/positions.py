@@ -21,7 +21,7 @@ ACCEPTED = ('an (N, 2) array of 0-based (x, y), a table with columns ' + ' or '.
             + ' (0-based pixels), ' + ' or '.join(SKY_COLUMNS) + ' (SkyCoord) or ra,dec (degrees), a SkyCoord, a ds9 '
             'region file, or a file with such a table')
 TIMES = (('MJD-AVG', 'mjd'), ('MJD-OBS', 'mjd'), ('DATE-AVG', None), ('DATE-OBS', None), ('JD', 'jd'))
-POSSIBLE = 1850.0, 2200.0       # years between which an observation may lie: zeros in headers are none
+POSSIBLE = 1880.0, 2200.0       # years between which an observation may lie: zeros in headers are none
 
 
 def pixel_positions(stars, frame, what='stars'):
@@ -130,6 +130,8 @@ def observation_time(meta, wcs=None):
 # -- pixels ---------------------------------------------------------------------------------------
 
 def _of_pairs(stars, what):
+    if stars is None:
+        raise _nonsense(stars, what)
     try:
         if np.ma.isMaskedArray(stars):
             stars = np.ma.filled(stars.astype(float), np.nan)
@@ -239,14 +241,14 @@ def _equatorial(table, names, what):
     dec = np.where(np.abs(dec) <= 90 * u.deg, dec, np.nan)
     if not {'pmra', 'pmdec', 'ref_epoch'} <= set(names):
         return SkyCoord(ra, dec)
-    pm_ra, pm_dec = (np.nan_to_num(_numbers(table[names[name]], u.mas / u.yr, what)) * u.mas / u.yr
+    pm_ra, pm_dec = (_numbers(table[names[name]], u.mas / u.yr, what) * u.mas / u.yr
                      for name in ('pmra', 'pmdec'))
     epoch = table[names['ref_epoch']]
     if isinstance(epoch, Time):
         return SkyCoord(ra, dec, pm_ra_cosdec=pm_ra, pm_dec=pm_dec, obstime=epoch)
     epoch = _numbers(epoch, u.yr, what)
     still = ~np.isfinite(epoch)
-    pm_ra[still] = pm_dec[still] = 0 * u.mas / u.yr
+    pm_ra[still] = np.nan
     epoch = Time(np.where(still, 2016.0, epoch), format='jyear', scale='tcb')
     return SkyCoord(ra, dec, pm_ra_cosdec=pm_ra, pm_dec=pm_dec, obstime=epoch)
 
@@ -293,7 +295,8 @@ def _moved(sky, time, what):
                   'epoch of the positions' if sky.obstime is None else 'time of observation in the header')
         return sky
     icrs = sky.icrs
-    motion = [np.nan_to_num(pm.to(u.mas / u.yr)) for pm in (icrs.pm_ra_cosdec, icrs.pm_dec)]
+    motion = u.Quantity([icrs.pm_ra_cosdec, icrs.pm_dec], u.mas / u.yr)
+    motion[:, ~np.isfinite(motion).all(axis=0)] = 0
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')     # ERFA about distances that nobody knows
         start = SkyCoord(icrs.ra, icrs.dec, pm_ra_cosdec=motion[0], pm_dec=motion[1], obstime=sky.obstime)
