@@ -8,6 +8,9 @@ import numpy as np
 from .inputs.bits import Bits
 from .inputs.frame import as_frame, check_pair
 from .inputs.image import sibling, to_image
+from .inputs.registration import warn_if_misregistered
+from .inspection.concerns import warn_of
+from .inspection.quality import measure_quality
 from .pipeline import Hotpants
 from .products.background import background_planes
 from .products.header import header_cards
@@ -53,6 +56,17 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
         An image cannot be used, or the two do not fit together.
     NoStampsError, TooFewStampsError, SingularFitError
         The kernel cannot be determined.
+    MismatchError
+        No kernel makes one image into the other.
+
+    Warns
+    -----
+    RegistrationWarning
+        The WCS of the images differ by more than 0.1 pixel, or the kernel is off centre.
+    DeconvolutionWarning
+        The kernel sharpens the image that it is applied to.
+    NoiseModelWarning
+        The difference scatters by more or less than its uncertainty.
 
     Examples
     --------
@@ -66,11 +80,23 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     (256, 256)
     """
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
+    science, template = frames_of(science, template, config)
+    warn_if_misregistered(science, template, stacklevel=3)
     if isinstance(config, str) and config == 'auto':
         hot = automatic(science, template, stars, **around)
     else:
         hot = Hotpants(template, science, config=config, stars=stars, **around)
-    return SubtractionResult.of(hot, owned=True)
+    result = SubtractionResult.of(hot, owned=True)
+    if not hot.config.parity:
+        warn_of(hot, stacklevel=3)
+    return result
+
+
+def frames_of(science, template, config=None):
+    """Both images as frames, the template in the unit of the science image."""
+    keep = getattr(config, 'parity', False)
+    science = as_frame(science, name='science', keep_masked_values=keep)
+    return science, check_pair(science, as_frame(template, name='template', keep_masked_values=keep))
 
 
 def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n_threads=None, **fixed):
@@ -90,8 +116,7 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
     """
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': resolve_threads(n_threads)}
     from .autoconfig import climb_down, make_plan
-    science = as_frame(science, name='science')
-    template = check_pair(science, as_frame(template, name='template'))
+    science, template = frames_of(science, template)
     plan = make_plan(science, template, stars, **around, **fixed)
 
     def attempt(config, seeds):
@@ -102,7 +127,7 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
     return climb_down(plan, fixed, attempt)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SubtractionResult:
     """What came out of a subtraction.
 
@@ -126,6 +151,9 @@ class SubtractionResult:
     substamps : `~astropy.table.QTable`
         Every star found in the image that was convolved, and what became of it.
     config : HotpantsConfig
+    quality : `~hotpants_cy.inspection.quality.Quality`
+        Numbers with what is expected of them, a ``verdict``, and ``reasons`` for it; made when it is asked for.
+        ``print(result)`` shows them.
     """
 
     difference: object
@@ -144,6 +172,26 @@ class SubtractionResult:
                          owned=owned)
         return cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
                    substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
+
+    @cached_property
+    def quality(self):
+        """How far to trust it: a `~hotpants_cy.inspection.quality.Quality`; its ``verdict`` is good, usable or bad."""
+        return measure_quality(self._hot, self)
+
+    def _summary(self):
+        name = {'t': 'template', 'i': 'science image'}[self.direction]
+        used = np.count_nonzero(self.substamps['status'] == 'USED_IN_FINAL_FIT')
+        return (f'{self.difference.shape[1]} x {self.difference.shape[0]} pixels, {name} convolved, '
+                f'{used} of {len(self.substamps)} stars used')
+
+    def __repr__(self):
+        return f'<{type(self).__name__}: {self._summary()}>'
+
+    def __str__(self):
+        lines = [f'Subtraction of {self._summary()}']
+        if 'simplified' in self.config.reasons:
+            lines.append(f'simplified: {self.config.reasons["simplified"]}')
+        return '\n'.join([*lines, str(self.quality)])
 
     @cached_property
     def convolved(self):

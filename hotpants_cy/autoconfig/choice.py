@@ -50,7 +50,8 @@ def try_kernels(config, menus, exposures, seeds, fwhm, n_threads):
     ----------
     config : HotpantsConfig
     menus : list of list of dict
-        Each menu is a list of changes to the configuration; no change at all is tried with the first one.
+        Each menu is a list of changes to the configuration, to which no change at all is added unless the menu has
+        the direction, which must be decided.
     exposures : (Exposure, Exposure)
         Template and science image.
     seeds : Seeds
@@ -71,7 +72,8 @@ def try_kernels(config, menus, exposures, seeds, fwhm, n_threads):
         return config, told
     for menu in menus:
         tried = [bench.trial(config, changes) for changes in menu]
-        trials = [trial for trial in [first, *tried] if trial is not None]
+        undecided = 'force_convolve' in menu[0]
+        trials = [trial for trial in [first, *tried][undecided:] if trial is not None]
         first = choose(trials)
         scores = scores_of(trials)
         for trial, score in zip(trials, scores, strict=True):

@@ -9,7 +9,6 @@ from ..inputs.files import check_writable, read_plane, write_whole
 from ..kernel.table import c_column, frame_cards, read_table
 from ..pipeline import Hotpants
 from ..products.files import TextFile
-from ..subtraction import automatic
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
 from .messages import NOTICE
@@ -49,6 +48,7 @@ def run(args, command):
     stars = read_stars(args.cmp or args.ssf, skip_first=bool(args.cmp)) if args.cmp or args.ssf else None
     around = {'stars': args.stars, 'avoid': args.avoid, 'n_threads': args.threads}
     if args.auto:
+        from ..subtraction import automatic          # and all that measures stars
         hot = automatic(pair.science, pair.template, **around, **fixed_by(args, config))
         config = hot.config
         args.n = config.normalize

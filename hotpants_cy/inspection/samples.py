@@ -1,0 +1,57 @@
+"""How one region of a finished subtraction is looked at: its images and its difference, in boxes."""
+
+import numpy as np
+
+from ..inputs.bits import Bits
+
+__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'pair_of', 'robust_width']
+
+BOX = 24              # pixels, side of a box
+NORMAL = 1.4826       # standard deviation over median absolute deviation of a Gaussian
+
+
+def robust_width(values, axis=None):
+    """Standard deviation from the median absolute deviation, ignoring NaN; NaN of no values."""
+    values = np.asarray(values, float)
+    if not np.isfinite(values).any():
+        return np.nan
+    centre = np.nanmedian(values, axis=axis, keepdims=True)
+    return NORMAL * np.nanmedian(np.abs(values - centre), axis=axis)
+
+
+def pair_of(run):
+    """The image that was convolved and the other, as the engine had them."""
+    return (run.template, run.science) if run.direction == 't' else (run.science, run.template)
+
+
+def limits_of(run):
+    """First and last pixel + 1 in x and y, in the buffered region, where there is a difference."""
+    half, (ny, nx) = run.fit.model.half_width, run.region.shape
+    rows, columns = run.region.inner
+    return max(columns.start, half), min(columns.stop, nx - half), max(rows.start, half), min(rows.stop, ny - half)
+
+
+def boxes_of(plane, corners, shape):
+    """Boxes of a plane with first pixels ``corners`` (x, y), float64 (n, *shape)."""
+    view = np.lib.stride_tricks.sliding_window_view(plane, shape)
+    return view[corners[:, 1], corners[:, 0]].astype(float)
+
+
+def image_boxes(exposure, run, corners, shape):
+    """Values of an image in boxes of the region; the variance there, too."""
+    (x0, y0), data = run.region.origin, exposure.data
+    corners = np.add(corners, (x0, y0))
+    values = boxes_of(data, corners, shape)
+    if exposure.given_variance is not None:
+        return values, boxes_of(exposure.given_variance, corners, shape)
+    inverse_gain, read_variance = exposure.noise.factors
+    return values, np.abs(values) * inverse_gain + read_variance
+
+
+def difference_boxes(run, corners, shape):
+    """Difference and noise in boxes, NaN where they cannot be trusted."""
+    p = run.products
+    difference, noise = (boxes_of(plane, corners, shape) for plane in (p.difference, p.noise))
+    good = (boxes_of(p.flags, corners, shape).astype(int) & Bits.OUTPUT_ISBAD) == 0
+    good &= np.isfinite(difference) & (noise > 0)
+    return np.where(good, difference, np.nan), np.where(good, noise, np.nan)

@@ -1,0 +1,129 @@
+"""The sky of a difference in boxes: its scatter over its noise, correlation and level."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .samples import BOX, difference_boxes, image_boxes, limits_of, pair_of, robust_width
+
+__all__ = ['SkySample', 'sample_sky']
+
+QUIET = 0.3           # part of the boxes, those with least structure in the images, that counts as blank
+
+
+@dataclass
+class SkySample:
+    """Boxes of one region; difference and noise are on the scale of the difference.
+
+    Attributes
+    ----------
+    median : array (n,)
+        Median of difference over noise in each box.
+    width, correlation : array (n_quiet,)
+        Of the boxes with least structure in the images: robust width of difference over noise, and correlation of
+        neighbouring pixels.
+    structure : array (n_quiet,)
+        How far the brightest 5 % of the images stand above the sky in these boxes, over the noise.
+    pixels : array (n,)
+        Good pixels of each box.
+    expected_correlation, variance_of_means : float
+        What sky noise, white in both images, would give: the correlation of neighbours, and the variance of a mean
+        over independent noise's.
+    dead : float
+        Fraction of boxes in which an image has one value.
+    """
+
+    median: np.ndarray
+    width: np.ndarray
+    correlation: np.ndarray
+    structure: np.ndarray
+    pixels: np.ndarray
+    expected_correlation: float
+    variance_of_means: float
+    dead: float
+
+
+def sample_sky(run, most=256):
+    """Look at up to ``most`` boxes, evenly spread over a region.
+
+    Parameters
+    ----------
+    run : RegionalSubtraction
+        After its last step.
+    most : int, optional
+        Default 256.
+
+    Returns
+    -------
+    SkySample or None
+        None where no box has enough good pixels.
+    """
+    x0, x1, y0, y1 = limits_of(run)
+    size = min(BOX, x1 - x0, y1 - y0)
+    if size < 4:
+        return None
+    corners = _spread(x0, x1, y0, y1, size, most)
+    shape = size, size
+    difference, noise = difference_boxes(run, corners, shape)
+    enough = np.isfinite(difference).mean(axis=(1, 2)) > 0.5
+    if not enough.any():
+        return None
+    corners, pull = corners[enough], (difference / noise)[enough]
+    source, target = pair_of(run)
+    (a, a_variance), (b, b_variance) = (image_boxes(image, run, corners, shape) for image in (source, target))
+    alive = (np.ptp(a, axis=(1, 2)) > 0) & (np.ptp(b, axis=(1, 2)) > 0)
+    if not alive.any():
+        return SkySample(*(np.full(1, np.nan) for _ in range(5)), np.nan, np.nan, 1.0)
+    structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
+    quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
+    median = np.nanmedian(pull, axis=(1, 2))
+    blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
+    correlation, means = _white_noise(run.fit.model, run, np.median(a_variance), np.median(b_variance))
+    return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
+                     np.isfinite(pull).sum(axis=(1, 2))[alive], correlation, means, float(1 - alive.mean()))
+
+
+def _spread(x0, x1, y0, y1, size, most):
+    """Corners of boxes side by side, every so many if there are too many."""
+    nx, ny = (x1 - x0) // size, (y1 - y0) // size
+    step = max(1.0, np.sqrt(nx * ny / most))
+    columns, rows = (np.unique((np.arange(0, n, step)).astype(int)) * size for n in (nx, ny))
+    return np.stack(np.meshgrid(x0 + columns, y0 + rows), axis=-1).reshape(-1, 2)
+
+
+def _structure(boxes):
+    flat = boxes.reshape(len(boxes), -1)
+    low, middle, high = np.percentile(flat, (16, 50, 95), axis=1)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.where(middle > low, (high - middle) / (middle - low), np.inf)
+
+
+def _width(pull):
+    return robust_width(pull.reshape(len(pull), -1), axis=1)
+
+
+def _correlation(pull):
+    """Correlation of neighbours in x and y, of values within 4 widths."""
+    width = _width(pull)[:, np.newaxis, np.newaxis]
+    with np.errstate(invalid='ignore'):
+        pull = np.where(np.abs(pull) < 4 * width, pull, np.nan)
+    along = [np.nanmean(pull[:, :, 1:] * pull[:, :, :-1], axis=(1, 2)),
+             np.nanmean(pull[:, 1:] * pull[:, :-1], axis=(1, 2))]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.mean(along, axis=0) / np.nanmean(pull**2, axis=(1, 2))
+
+
+def _white_noise(model, run, source_variance, target_variance):
+    """Correlation of neighbours, and variance of means over that of independent pixels, for white noise."""
+    kernel = model.image(*_centre(run))
+    power = np.sum(kernel**2)
+    beside = 0.5 * (np.sum(kernel[:, 1:] * kernel[:, :-1]) + np.sum(kernel[1:] * kernel[:-1]))
+    total = source_variance * power + target_variance
+    if not total > 0:
+        return 0.0, 1.0
+    return source_variance * beside / total, (source_variance * kernel.sum()**2 + target_variance) / total
+
+
+def _centre(run):
+    r = run.region
+    return (r.x0 + r.x1) / 2, (r.y0 + r.y1) / 2
