@@ -18,7 +18,7 @@ from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
-from .stamps.seeding import positions_of, refused_substamps, vetted
+from .stamps.seeding import positions_of, refused_substamps, seed_grid, vetted
 from .stamps.vetting import Seeds, measure_stars
 from .threads import resolve_threads
 
@@ -103,6 +103,8 @@ class Hotpants(PyhotpantsNames):
         stars = None if self.star_catalog is None else star_positions(self.star_catalog)
         avoid = None if self._avoid is None else positions_of(self._avoid, self.science, exposures[1])[0]
         self.seeds = self._vet(exposures, avoid)
+        if self.seeds is not None:
+            grid = seed_grid(self.config)
         self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
                                             self.config.force_convolve, stars, self.seeds, avoid)
                         for region in regions_of(self.science.shape, self.config)]

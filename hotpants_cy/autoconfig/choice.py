@@ -10,8 +10,8 @@ from ..kernel.design import Design
 from ..kernel.prediction import predicted_chi2
 from ..kernel.spatial import RegionFrame
 from ..stamps.grid import Side
-from ..stamps.regions import regions_of, stamp_grid
-from ..stamps.seeding import plant
+from ..stamps.regions import regions_of
+from ..stamps.seeding import plant, seed_grid
 
 __all__ = ['Trial', 'try_kernels']
 
@@ -132,7 +132,7 @@ class Bench:
         direction = 'i' if config.force_convolve == 'i' else 't'
         source, target = (self.exposures[d] for d in ('ti' if direction == 't' else 'it'))
         region = regions_of(source.data.shape, config)[0]
-        grid = stamp_grid(source.data.shape, config)
+        grid = seed_grid(config)
         side = Side.of(source.name, source.data[region.buffered], source.kernel_high, grid.nx * grid.ny)
         plant([side], self.seeds, region, grid, config)
         return Design(side.stamps, source, target, region, basis_of(config),

@@ -156,7 +156,7 @@ def menus_of(rules):
         menus.append([{'force_convolve': direction} for direction in 'ti'])
     if not {'deg_fixe', 'sigma_gauss', 'ngauss'} & set(fixed):
         sigmas, degrees, r = values['sigma_gauss'], values['deg_fixe'], values['rkernel']
-        bases = [((6, 4, 2), (0.7, 1.5, 3.0)), ((4, 2, 2), sigmas), ((2, 2), sigmas[:2]), ((6, 4, 2), sigmas),
+        bases = [((6, 4, 2), (0.7, 1.5, 3.0)), ((4, 2, 2), sigmas), ((6, 4, 2), sigmas),
                  ((6, 4, 2, 2), (*sigmas, min(2 * sigmas[-1], r / 1.5)))]
         menus.append([{'deg_fixe': d, 'sigma_gauss': s} for d, s in bases
                       if len(d) == len(s) and (d, s) != (degrees, sigmas)])

@@ -11,12 +11,12 @@ __all__ = ['PairFacts', 'Rules', 'kernel_sigma']
 
 ALIKE = 0.05                # relative difference of two PSFs that decides nothing
 FLOOR = 1.0                 # least sigma of the kernel in pixels: Gaussians below half a pixel make singular fits
-DEGREES = {40: (6, 4, 2), 15: (4, 2, 2), 0: (2, 2)}      # by number of stars
+DEGREES = {40: (6, 4, 2), 8: (4, 2, 2), 0: (2, 2)}      # by number of stars
 FACTORS = (0.5, 1.0, 2.0)   # of the Gaussians, in sigmas of the kernel
 HALF_WIDTHS = 5, 25
-SUBSTAMPS = 40
+SUBSTAMPS = 10, 15, 3       # least half width, largest unless the kernel needs more, and in FWHM
 STARS_PER_TERM = 3
-MOST_STAMPS = 15            # in x and y
+STAMP, MOST_STAMPS = 50, 15   # pixels on a side, and stamps in x and y at most
 SMALL, LARGE = 600, 3000    # pixels along the side of an image
 ZERO_SKY = 0.1              # sigmas: a median so near zero is a sky that was taken off
 
@@ -164,10 +164,11 @@ class Rules:
     def _substamps(self):
         broad, r, side = max(self.facts.fwhms), self.values['rkernel'], min(self.facts.shape)
         fits = ((side - 1) // 2 - r) // 2
-        value = int(np.clip(round(4 * broad), r + 2, SUBSTAMPS))
+        least, most, factor = SUBSTAMPS
+        value = max(int(np.clip(round(factor * broad), least, most)), r + 2)
         value = max(min(value, fits), r)
-        self.choose('rss', value, f'four FWHM of {broad:.2f}, at least rkernel + 2, at most {SUBSTAMPS} and {fits} for '
-                    f'the size of the images')
+        self.choose('rss', value, f'{factor} FWHM of {broad:.2f} from {least} to {most}, at least rkernel + 2, at most '
+                    f'{fits} for the size of the images: the smaller, the more stars are clean')
 
     def _orders(self):
         n, side = self.facts.n_stars, min(self.facts.shape)
@@ -183,8 +184,6 @@ class Rules:
                         f'skies of {images[0].sky:.4g} and {images[1].sky:.4g}, images of {side} pixels')
 
     def _stamps(self):
-        pitch = 2 * (self.values['rss'] + self.values['rkernel']) + 1
         for axis, name in enumerate(('nstampy', 'nstampx')):
-            n = int(np.clip(self.facts.shape[axis] // pitch, 1, MOST_STAMPS))
-            self.choose(name, n, f'as many as a substamp and a kernel, {pitch} pixels, leave room for, up to '
-                        f'{MOST_STAMPS}')
+            n = int(np.clip(self.facts.shape[axis] // STAMP, 1, MOST_STAMPS))
+            self.choose(name, n, f'one for {STAMP} pixels, up to {MOST_STAMPS}')

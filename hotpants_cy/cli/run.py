@@ -48,7 +48,7 @@ def run(args, command):
     stars = read_stars(args.cmp or args.ssf, skip_first=bool(args.cmp)) if args.cmp or args.ssf else None
     around = {'stars': args.stars, 'avoid': args.avoid, 'n_threads': args.threads}
     if args.auto:
-        from ..subtraction import automatic          # and all that measures stars
+        from ..subtraction import automatic  # and all that measures stars
         hot = automatic(pair.science, pair.template, **around, **fixed_by(args, config))
         config = hot.config
         args.n = config.normalize

@@ -99,6 +99,7 @@ def _unit_of(header, path):
 
 
 def wcs_of(header, path):
+    """Celestial coordinates of a header; None if it has none that can be understood."""
     from astropy.wcs import WCS
     try:
         with warnings.catch_warnings():

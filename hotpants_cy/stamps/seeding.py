@@ -3,10 +3,11 @@
 import numpy as np
 
 from ..inputs.exposure import letter_of
+from .regions import StampGrid
 from .substamp import Substamp, SubstampStatus
 from .vetting import FAINTEST, vet
 
-__all__ = ['plant', 'positions_of', 'refused_substamps', 'vetted']
+__all__ = ['plant', 'positions_of', 'refused_substamps', 'seed_grid', 'vetted']
 
 
 def plant(sides, seeds, region, grid, config):
@@ -34,6 +35,11 @@ def plant(sides, seeds, region, grid, config):
                 slot.substamps.append(Substamp(side.n_found, side.n_filled, x, y, score, letter_of(side.name)))
                 side.n_found += 1
             side.n_filled += 1
+
+
+def seed_grid(config):
+    """Layout of stamps for vetted stars: as many as asked for, since boxes may reach into the next one."""
+    return StampGrid(config.nstampx, config.nstampy, 0)
 
 
 def inside(seeds, region, border):

@@ -18,7 +18,7 @@ MOVED = 1.0                  # pixels between the two images, beyond what the ot
 CONSTANT = 5.0               # flux ratio, in scatters of the flux ratios
 SCATTER = 0.01               # of flux ratios at least: what apertures are good for
 FLAT = 0.6                   # peak over flux, relative to other stars: below it a star is cut off
-ENOUGH = 15                  # good stars; with fewer, blends are taken as well
+ENOUGH = 40                  # good stars; with fewer, blends are taken as well: both images have the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +218,7 @@ def vet(measures, template, science, *, footprint, border, avoid=(), avoid_radiu
     Returns
     -------
     Seeds
-        With fewer than 15 good ones, stars that were refused for a neighbour, or for their shape, are taken again.
+        With fewer than 40 good ones, stars that were refused for a neighbour, or for their shape, are taken again.
     """
     n = len(measures)
     kinds, reasons = [''] * n, [''] * n
