@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ._core.threads import max_threads
 
-__all__ = ['resolve_threads']
+__all__ = ['default_threads', 'resolve_threads']
 
 _state = {'parent_used_threads': False, 'forked': False}
 
@@ -36,14 +36,26 @@ def _available():
     return min(affinity, _cgroup_quota() or affinity)
 
 
+def default_threads():
+    """Return the number of threads where none is asked for.
+
+    Returns
+    -------
+    int
+        ``hotpants_cy.conf.n_threads`` if that is set, else the CPUs that this process may use, by affinity, control
+        group quota and ``OMP_NUM_THREADS``.
+    """
+    from .behaviour import conf  # astropy.config: not for --help and --version
+    return conf.n_threads or _available()
+
+
 def resolve_threads(n_threads=None):
     """Return the number of threads to use.
 
     Parameters
     ----------
     n_threads : int, optional
-        Asked for. Default: the CPUs that this process may use, by affinity, control group quota and
-        ``OMP_NUM_THREADS``.
+        Asked for. Default: `default_threads`.
 
     Returns
     -------
@@ -64,7 +76,7 @@ def resolve_threads(n_threads=None):
             raise ValueError('n_threads must be a positive whole number or None')
     if max_threads() == 0 or _state['forked']:
         return 1
-    n_threads = min(n_threads or _available(), 1024)
+    n_threads = min(n_threads or default_threads(), 1024)
     if n_threads > 1:
         _state['parent_used_threads'] = True
     return n_threads

@@ -50,8 +50,9 @@ def test_the_package_has_the_names_of_pyhotpants():
 
 
 def test_substamps_have_the_five_states_of_pyhotpants():
+    ours = ['REFUSED']
     assert [status.name for status in STATUS] == ['FOUND', 'PASSED_FOM_CHECK', 'REJECTED_FOM_CHECK',
-                                                  'USED_IN_FINAL_FIT', 'REJECTED_ITERATIVE_FIT']
+                                                  'USED_IN_FINAL_FIT', 'REJECTED_ITERATIVE_FIT', *ours]
 
 
 # -- the configuration ------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 A file ``name_v3.pyx`` or ``name_v4.pyx`` is compiled for that level of x86-64 and is left out elsewhere;
 `hotpants_cy.instructions` picks at run time. What has ``vector`` in its name needs the vector types of gcc and clang.
 
-``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks. Remove ``build/`` when
+``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks,
+``HOTPANTS_CY_SANITIZE=address,undefined`` with the sanitizers of gcc or clang of these names. Remove ``build/`` when
 changing these: what was compiled is not compiled again.
 """
 import os
@@ -32,6 +33,12 @@ def is_set(name):
     return os.environ.get(name, '0') not in ('', '0')
 
 
+def sanitizers():
+    """Flags that make bad memory and undefined behaviour end the process (``tox -e sanitize``)."""
+    names = os.environ.get('HOTPANTS_CY_SANITIZE', '')
+    return [f'-fsanitize={names}', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer', '-g'] if names else []
+
+
 def can_build(stem):
     if os.name == 'nt':                              # MSVC has neither vector types nor these flags
         return 'vector' not in stem and stem.rpartition('_')[2] not in LEVELS
@@ -52,9 +59,9 @@ def get_extensions():
         kind = FUSED + ANY_ORDER if 'vector' in pyx.stem else EXACT
         if pyx.stem.startswith('planes'):
             kind = kind + ANY_ORDER
-        flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], [])
+        flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], []) + sanitizers()
         extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=flags,
-                              depends=included(pyx))
+                              extra_link_args=sanitizers(), depends=included(pyx))
         # a file that sets boundscheck itself would win over this
         extension.cython_directives = {'boundscheck': is_set('HOTPANTS_CY_DEBUG')}
         extension.cython_c_in_temp = True  # else an sdist would carry the C of one mode into the other

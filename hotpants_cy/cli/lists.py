@@ -2,7 +2,6 @@
 
 import os
 import re
-from itertools import islice
 
 from ..exceptions import InputError
 
@@ -12,7 +11,7 @@ _NUMBER = r'\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)'
 _PAIR = re.compile(_NUMBER + _NUMBER)
 _RECTANGLE = re.compile(r'\s*\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?\s*')
 _LINE_LENGTH = 255            # what follows counts as another line, as in C
-_MOST_LINES = 10_000_000
+_LARGEST = 1 << 28           # characters
 
 
 def read_stars(path, skip_first=False):
@@ -123,9 +122,9 @@ def _rectangle(match, where):
 def _lines(path):
     try:
         with open(os.path.expanduser(path), encoding='ascii', errors='replace') as file:
-            lines = list(islice(file, _MOST_LINES + 1))
+            text = file.read(_LARGEST + 1)           # one endless line, or a device, must not fill the memory
     except OSError as error:
         raise InputError(f'cannot read {path}: {error.strerror}') from error
-    if len(lines) > _MOST_LINES:
-        raise InputError(f'{path} has more than {_MOST_LINES} lines')
-    return lines
+    if len(text) > _LARGEST:
+        raise InputError(f'{path} is larger than {_LARGEST >> 20} MiB: it can be no list')
+    return text.split('\n')

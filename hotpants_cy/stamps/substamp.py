@@ -13,12 +13,12 @@ __all__ = ['Stamp', 'Substamp', 'SubstampStatus', 'substamp_table']
 class SubstampStatus(enum.Enum):
     """What became of a substamp."""
 
-    REFUSED = 'refused before any fit'
     FOUND = 'found'
     PASSED_FOM_CHECK = 'passed the direction test'
     REJECTED_FOM_CHECK = 'rejected by the direction test'
     USED_IN_FINAL_FIT = 'used in the final fit'
     REJECTED_ITERATIVE_FIT = 'rejected by the final fit'
+    REFUSED = 'refused before any fit'
 
 
 @dataclass

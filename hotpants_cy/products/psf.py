@@ -1,0 +1,199 @@
+"""The point spread function of a difference: given by the user, or measured on the stars that the kernel was fitted to.
+
+A transient looks in the difference as in the science image, convolved if that is what was convolved. If the kernel is
+right, this is how a star looks in the image that was not convolved.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..exceptions import InputError
+from ..inputs.bits import Bits
+from .starfit import fit_stars
+
+__all__ = ['FieldPSF', 'difference_psf', 'star_boxes', 'star_profile']
+
+log = logging.getLogger(__name__)
+
+LARGEST_HALF_WIDTH = 40
+FIT_HALF_WIDTH = 25             # of the boxes cut out around stars; the fit chooses by their width what it uses
+
+
+@dataclass(frozen=True, eq=False)
+class FieldPSF:
+    """A point spread function that may vary over the image: its sum in a box of pixels is 1.
+
+    Parameters
+    ----------
+    profile : object
+        Has ``half_width``, and ``draw(x, y, dx, dy, half_width)``, which gives the pixels around a source at (x, y)
+        that lies (dx, dy) off the centre of the central pixel.
+    kernel : callable, optional
+        ``kernel(x, y)`` gives a 2-D array of odd sides that the profile is convolved with.
+
+    Examples
+    --------
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> from hotpants_cy.products.psf import difference_psf
+    >>> pair = make_pair((256, 256), seed=1)
+    >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> psf = difference_psf(hot)
+    >>> image = psf(128, 128)
+    >>> image.shape[0] % 2, float(image.sum())
+    (1, 1.0)
+    """
+
+    profile: object
+    kernel: object = None
+
+    @property
+    def half_width(self):
+        """Half width of the box, which is ``2 * half_width + 1`` wide, in pixels."""
+        return self.profile.half_width
+
+    def __call__(self, x, y):
+        """Picture at a position, its source in the centre of the central pixel: float64 (width, width)."""
+        return self._draw(x, y, 0.0, 0.0)
+
+    def stamp(self, x, y):
+        """Picture of a source at (x, y), as the pixels around pixel ``(round(x), round(y))`` see it."""
+        return self._draw(x, y, x - round(x), y - round(y))
+
+    def _draw(self, x, y, dx, dy):
+        from scipy.signal import fftconvolve
+        if self.kernel is None:
+            image = self.profile.draw(x, y, dx, dy, self.half_width)
+        else:
+            kernel = self.kernel(x, y)
+            image = self.profile.draw(x, y, dx, dy, self.half_width + len(kernel) // 2)
+            image = fftconvolve(image, kernel, mode='valid')
+        return image / image.sum()
+
+    def fwhm(self, x, y):
+        """Full width at half maximum at a position, in pixels: that of a circle as large as where it is above half."""
+        from scipy.ndimage import zoom
+        image = self(x, y)
+        fine = zoom(image, 8, order=3)
+        side = (len(image) - 1) / (len(fine) - 1)
+        return 2 * side * math.sqrt(np.count_nonzero(fine > 0.5 * fine.max()) / math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenPSF:
+    """The PSF that a user gives: one picture, or a function of position that gives pictures or models."""
+
+    source: object
+    half_width: int
+
+    @classmethod
+    def of(cls, psf, where):
+        """Check what was given; ``where`` is a position to try a function at."""
+        if not callable(psf):
+            return cls(_picture(psf), _picture(psf).shape[0] // 2)
+        got = psf(*where)
+        if callable(got):
+            return cls(psf, min(LARGEST_HALF_WIDTH, math.ceil(5 * getattr(psf, 'fwhm', 4.0))))
+        return cls(psf, _picture(got).shape[0] // 2)
+
+    def draw(self, x, y, dx, dy, half):
+        """Pixels around a source at (x, y), off the centre of the central one by (dx, dy)."""
+        from scipy.ndimage import shift
+        got = self.source(x, y) if callable(self.source) else self.source
+        if callable(got):
+            yy, xx = np.mgrid[-half:half + 1, -half:half + 1]
+            return np.asarray(got(x + xx - dx, y + yy - dy), float)
+        picture = _picture(got)
+        picture = np.pad(picture, max(0, half - len(picture) // 2) + 2)
+        if dx or dy:
+            picture = shift(picture, (dy, dx), order=5)
+        middle = len(picture) // 2
+        return picture[middle - half:middle + half + 1, middle - half:middle + half + 1]
+
+
+def _picture(image):
+    """A square picture of odd sides, and of sum 1."""
+    image = np.asarray(image, float)
+    if image.ndim != 2 or not np.isfinite(image).all() or not image.sum() > 0 or not all(n % 2 for n in image.shape):
+        raise InputError('a PSF must be a 2-D array of odd sides, of finite values whose sum is above zero, the source '
+                         f'in the centre; this one has shape {image.shape} and sum {image.sum():.3g}')
+    side = max(image.shape)
+    return np.pad(image, [((side - n) // 2,) * 2 for n in image.shape]) / image.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class KernelWhere:
+    """The kernel of the regions of one direction; in the others a source stays as it is."""
+
+    runs: list
+    direction: str
+
+    def __call__(self, x, y):
+        """Kernel at a position."""
+        inside = [run for run in self.runs if run.region.x0 <= x <= run.region.x1
+                  and run.region.y0 <= y <= run.region.y1]
+        run = (inside or self.runs)[-1]
+        return run.fit.model.image(x, y) if run.direction == self.direction else np.ones((1, 1))
+
+
+def difference_psf(hot, psf=None):
+    """Point spread function of the difference of a `~hotpants_cy.Hotpants` object.
+
+    Parameters
+    ----------
+    hot : Hotpants
+        Its kernel is fitted if it is not yet.
+    psf : 2-D array or callable, optional
+        PSF of the science image: a picture of odd sides with the source in its centre, or ``psf(x, y)``, which gives
+        such a picture, or a model of x and y like those of photutils. Default: the ``psf`` that came with the
+        science image, or with the template; else it is measured on the stars that the kernel was fitted to.
+
+    Returns
+    -------
+    FieldPSF
+
+    Raises
+    ------
+    InputError
+        The PSF given cannot be used, or too few stars were used in the fit to measure one.
+    """
+    hot.iterative_fit_and_clip()
+    runs, (ny, nx) = hot.live_regions, hot.science.shape
+    for given, own in ((psf, 'i'), (hot.science.psf, 'i'), (hot.template.psf, 't')):
+        if given is not None:
+            return FieldPSF(GivenPSF.of(given, (nx // 2, ny // 2)), _kernel(runs, own))
+    stars = [(s.x, s.y) for run in runs for s in run.used_substamps()]
+    return FieldPSF(star_profile(runs[0].science, stars), _kernel(runs, 'i'))
+
+
+def _kernel(runs, own):
+    """What the PSF of an image, named by its letter, is convolved with in the difference; None if with nothing."""
+    return KernelWhere(runs, own) if any(run.direction == own for run in runs) else None
+
+
+def star_profile(exposure, positions):
+    """Measure a PSF on stars near whole-number positions of an `~hotpants_cy.inputs.exposure.Exposure`."""
+    if len(positions) < 3:
+        raise InputError(f'{len(positions)} stars are too few to measure a PSF: give psf, a picture of it')
+    boxes = star_boxes(exposure, positions, FIT_HALF_WIDTH)
+    profile = fit_stars(*boxes, np.array(positions, float), exposure.data.shape, LARGEST_HALF_WIDTH)
+    log.info('PSF of the %s measured on %d stars: FWHM %.2f pixels', exposure.name, profile.n_stars, profile.fwhm)
+    return profile
+
+
+def star_boxes(exposure, positions, half):
+    """Cutouts of data and variance around positions, NaN where bad or outside: (n, width, width) each."""
+    width = 2 * half + 1
+    boxes = np.full((2, len(positions), width, width), np.nan)
+    ny, nx = exposure.data.shape
+    for box, (x, y) in zip(boxes.swapaxes(0, 1), positions, strict=True):
+        y0, y1, x0, x1 = max(0, y - half), min(ny, y + half + 1), max(0, x - half), min(nx, x + half + 1)
+        cut = np.s_[y0:y1, x0:x1]
+        good = (exposure.flags(cut) & Bits.INPUT_ISBAD) == 0
+        inside = np.s_[y0 - y + half:y1 - y + half, x0 - x + half:x1 - x + half]
+        for plane, values in zip(box, (exposure.data[cut], exposure.variance(cut)), strict=True):
+            plane[inside] = np.where(good, values, np.nan)
+    return boxes

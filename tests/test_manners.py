@@ -1,0 +1,199 @@
+"""Good manners: behaviour that can be set, versions to tell, flags that a shell completes."""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from hotpants_cy._core.threads import max_threads
+
+from hotpants_cy.behaviour import conf
+from hotpants_cy.cli.completion import main, script
+from hotpants_cy.cli.flags import FLAGS
+from hotpants_cy.threads import default_threads, resolve_threads
+from hotpants_cy.versions import show_versions, versions
+
+ALL = [flag.name for flags in FLAGS.values() for flag in flags]
+
+
+# -- conf -------------------------------------------------------------------------------------
+
+def test_conf_sets_the_threads_where_none_are_asked_for():
+    usual = default_threads()
+    with conf.set_temp('n_threads', 3):
+        assert default_threads() == 3
+        assert resolve_threads() == (3 if max_threads() else 1)
+        assert resolve_threads(1) == 1
+    assert default_threads() == usual
+
+
+@pytest.mark.parametrize('value', [-1, 'many', 1.5])
+def test_conf_takes_no_nonsense(value):
+    with pytest.raises(TypeError, match='n_threads'):
+        conf.n_threads = value
+
+
+def test_conf_is_read_from_the_configuration_of_astropy(tmp_path):
+    (tmp_path / 'astropy').mkdir()
+    (tmp_path / 'astropy' / 'hotpants_cy.cfg').write_text('n_threads = 7\nlog_to_header = False\n')
+    code = ('from hotpants_cy.behaviour import conf; from hotpants_cy.threads import default_threads;'
+            'print(default_threads(), conf.log_to_header)')
+    done = subprocess.run([sys.executable, '-W', 'error', '-c', code], capture_output=True, text=True, check=True,
+                          cwd=tmp_path, env=os.environ | {'XDG_CONFIG_HOME': str(tmp_path)})
+    assert done.stdout.split() == ['7', 'False']
+
+
+def test_conf_holds_nothing_that_a_pixel_depends_on():
+    from dataclasses import fields
+
+    from hotpants_cy import HotpantsConfig
+    assert set(conf) & {field.name for field in fields(HotpantsConfig)} == set()
+
+
+# -- versions ---------------------------------------------------------------------------------
+
+def test_versions_are_written_one_a_line(capsys):
+    show_versions()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(versions())
+    import numpy
+    assert versions()['numpy'] == numpy.__version__
+    assert versions()['OpenMP'].startswith('yes' if max_threads() else 'no')
+
+
+def test_what_is_not_installed_is_said_to_be_so(monkeypatch):
+    import hotpants_cy.versions as module
+    monkeypatch.setattr(module, '_PACKAGES', ('no-such-package',))
+    assert versions()['no-such-package'] == 'not installed'
+
+
+def test_asking_for_versions_leaves_forked_children_their_threads():
+    from hotpants_cy import threads
+    before = dict(threads._state)
+    versions()
+    assert threads._state == before
+
+
+# -- completion -------------------------------------------------------------------------------
+
+@pytest.fixture
+def complete(tmp_path):
+    """What bash offers after a line; the last word is the one begun."""
+    if shutil.which('bash') is None:
+        pytest.skip('no bash')
+    (tmp_path / 'script').write_text(script('bash'))
+    (tmp_path / 'science.fits').touch()
+
+    def offered(line):
+        words = ' '.join(f"'{word}'" for word in line.split(' '))
+        code = (f'source ./script; COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 )); '
+                '_hotpants_cy; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(['bash', '--norc', '-c', code], capture_output=True, text=True, check=True, cwd=tmp_path)
+        return done.stdout.split()
+    return offered
+
+
+@pytest.mark.parametrize('shell', ['bash', 'zsh', 'fish'])
+def test_each_shell_accepts_its_script(shell, tmp_path, capsys):
+    assert main([shell]) == 0
+    text = capsys.readouterr().out
+    assert text == script(shell)
+    for name in ALL:
+        assert (f' {name[1:]} ' if shell == 'fish' and name[1] != '-' else name.lstrip('-')) in text
+    if shutil.which(shell) is None:
+        pytest.skip(f'no {shell}')
+    (tmp_path / 'script').write_text(text)
+    subprocess.run([shell, '-n', tmp_path / 'script'], check=True)
+
+
+def test_bash_offers_commands_and_flags_first(complete):
+    assert {'demo', 'extractkern', 'maskim', 'completion', *ALL} == set(complete('hotpants-cy '))
+    assert complete('hotpants-cy de') == ['demo']
+
+
+def test_bash_completes_the_flag_begun(complete):
+    assert set(complete('hotpants-cy -inim a.fits -tm')) == {'-tmplim', '-tmi'}
+    assert complete('hotpants-cy -inim a.fits -conv') == ['-convvar']
+    assert complete('hotpants-cy -inim a.fits --thr') == ['--threads']
+
+
+def test_bash_offers_the_letters_of_a_choice(complete):
+    assert complete('hotpants-cy -c ') == ['t', 'i', 'b']
+    assert complete('hotpants-cy -nc -fom h') == ['h']
+    assert complete('hotpants-cy completion z') == ['zsh']
+
+
+def test_bash_offers_no_flags_where_a_file_or_a_number_must_stand(complete):
+    # no word of ours: "-o default" then completes file names
+    assert complete('hotpants-cy -inim s') == []
+    assert complete('hotpants-cy -inim ') == []
+    assert complete('hotpants-cy -r ') == []
+    assert complete('hotpants-cy demo ') == []
+
+
+def test_bash_completes_files_with_the_tab_key(tmp_path):
+    pty = pytest.importorskip('pty')
+    if shutil.which('bash') is None:
+        pytest.skip('no bash')
+    (tmp_path / 'script').write_text(script('bash'))
+    (tmp_path / 'science-of-today.fits').touch()
+    parent, child = pty.openpty()
+    # the command only echoes what it gets
+    (tmp_path / 'rc').write_text('hotpants-cy() { printf "got:%s\\n" "$@"; }\nsource ./script\n')
+    process = subprocess.Popen(['bash', '--rcfile', 'rc', '-i'], cwd=tmp_path, stdin=child, stdout=child, stderr=child,
+                               start_new_session=True, env=os.environ | {'TERM': 'dumb', 'HISTFILE': ''})
+    os.close(child)
+    os.write(parent, b'hotpants-cy -tmpl\t sci\t -conv\t\nexit\n')
+    text = b''
+    while True:
+        try:
+            part = os.read(parent, 4096)
+        except OSError:                              # the terminal is gone with the shell
+            break
+        if not part:
+            break
+        text += part
+    process.wait(timeout=20)
+    os.close(parent)
+    got = [line.strip() for line in text.decode().splitlines() if line.startswith('got:')]
+    assert got == ['got:-tmplim', 'got:science-of-today.fits', 'got:-convvar']
+
+
+def test_fish_offers_the_same(tmp_path):
+    if shutil.which('fish') is None:
+        pytest.skip('no fish')
+    (tmp_path / 'script').write_text(script('fish'))
+
+    def offered(line):
+        done = subprocess.run(['fish', '-c', f"source script; complete -C'{line}'"], capture_output=True, text=True,
+                              check=True, cwd=tmp_path, env=os.environ | {'HOME': str(tmp_path)})
+        return {row.split('\t')[0] for row in done.stdout.splitlines()}
+    assert offered('hotpants-cy -tm') == {'-tmplim', '-tmi'}
+    assert offered('hotpants-cy -c ') == {'t', 'i', 'b'}
+    assert offered('hotpants-cy completion ') == {'bash', 'zsh', 'fish'}
+    assert offered('hotpants-cy -inim scr') == {'script'}
+
+
+# -- cards in a notebook ----------------------------------------------------------------------
+
+def test_the_card_of_a_configuration_shows_what_is_not_default_and_why():
+    from hotpants_cy import HotpantsConfig
+    from hotpants_cy.cards import config_card
+    config = HotpantsConfig(ko=1, output_file='<b>.fits')
+    text = config_card(config)
+    assert '>ko<' in text
+    assert '>rkernel<' not in text
+    assert text.count('<tr>') == 3                   # the head, and no more than these two
+    assert '&lt;b&gt;.fits' in text                  # nothing that a value holds becomes markup
+    assert 'reason' not in text
+    text = config_card(config.with_reasons({'rkernel': '3 sigma of the kernel < 10 pixels'}))
+    assert 'of the kernel &lt; 10 pixels' in text
+
+
+def test_a_card_is_well_formed():
+    import xml.etree.ElementTree as ET
+
+    from hotpants_cy.cards import card
+    root = ET.fromstring(f'<div>{card("a & b", [("x", "<1>"), ("y", "2")], head=("name", "value"), note="n")}</div>')
+    assert [cell.text for cell in root.iter('td')] == ['x', '<1>', 'y', '2']
+    assert [cell.text for cell in root.iter('th')] == ['name', 'value']
