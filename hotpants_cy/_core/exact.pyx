@@ -21,6 +21,7 @@ cdef enum:
     COLUMNS = 48               # and in x: whole tiles, whatever the vectors hold
     GROUP = TILE_COLUMNS * FLOATS
     STEP = TILE_COLUMNS * DOUBLES
+    FOLD = 64                  # terms summed in single precision before their sum is put aside
 
 
 cdef struct Kernel:
@@ -223,59 +224,38 @@ cdef double noise_limit(double variance, const Kernel *k, const Block *b) noexce
 
 cdef void sum_doubles(int p, const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
     """Sums of ``n`` rows, one or all of a tile, with A_p in double precision."""
-    cdef Py_ssize_t column, r, w = k.width, far = (k.order + 1) * k.area
+    cdef Py_ssize_t column, r, w = k.width, far = (k.order + 1) * k.area, stride = b.stride
     cdef const double *pixels
     cdef const double *taps = b.kernels + p * k.area
     cdef double *sums
-    for column in range((b.nx + STEP - 1) // STEP):
-        pixels = b.image + y * b.stride + column * STEP
-        sums = b.sums + p * TILE_ROWS * COLUMNS + column * STEP
+    for column in range((b.nx + 2 * STEP - 1) // (2 * STEP)):
+        pixels = b.image + y * stride + column * 2 * STEP
+        sums = b.sums + p * TILE_ROWS * COLUMNS + column * 2 * STEP
         if n < TILE_ROWS or w < TILE_ROWS:
             for r in range(n):
-                double_tile(1, w, pixels + r * b.stride, b.stride, taps + r * far, far, w, sums + r * COLUMNS, COLUMNS)
+                add_row(w, pixels + r * stride, stride, taps + r * far, far, w, sums + r * COLUMNS)
             continue
         # rows of pixels that all footprints share, then what each has before and after them
-        double_tile(TILE_ROWS, w - TILE_ROWS + 1, pixels + (TILE_ROWS - 1) * b.stride, b.stride,
-                    taps + (TILE_ROWS - 1) * w, far, w, sums, COLUMNS)
+        add_tile_rows(w - TILE_ROWS + 1, pixels + (TILE_ROWS - 1) * stride, stride, taps + (TILE_ROWS - 1) * w, far, w,
+                      sums, COLUMNS)
         for r in range(TILE_ROWS):
-            double_tile(1, TILE_ROWS - 1 - r, pixels + r * b.stride, b.stride, taps + r * far, far, w,
-                        sums + r * COLUMNS, COLUMNS)
-            double_tile(1, r, pixels + w * b.stride, b.stride, taps + r * far + (w - r) * w, far, w,
-                        sums + r * COLUMNS, COLUMNS)
+            add_row(TILE_ROWS - 1 - r, pixels + r * stride, stride, taps + r * far, far, w, sums + r * COLUMNS)
+            add_row(r, pixels + w * stride, stride, taps + r * far + (w - r) * w, far, w, sums + r * COLUMNS)
 
 
-cdef void sum_singles(int order, bint slopes, int kind, const Kernel *k, const Block *b, Py_ssize_t y,
+cdef void sum_singles(bint sloped, int kind, const Kernel *k, const Block *b, Py_ssize_t y,
                       const float *taps) noexcept nogil:
-    """Sums of one row in single precision; what is often asked for is a constant, so that loops can be unrolled."""
-    cdef Py_ssize_t x = 0, w = k.width, stride = b.stride
-    cdef const float *image = b.singles + y * stride
-    cdef const float *variance = b.variance + y * stride
-    while x < b.nx:
-        if kind == SQUARE_VARIANCE and slopes and order == 1:
-            single_tile(1, True, SQUARE_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        elif kind == SQUARE_VARIANCE and slopes and order == 2:
-            single_tile(2, True, SQUARE_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        elif kind == SQUARE_VARIANCE and slopes:
-            single_tile(order, True, SQUARE_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        elif kind == SQUARE_VARIANCE and order == 1:
-            single_tile(1, False, SQUARE_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        elif kind == SQUARE_VARIANCE and order == 2:
-            single_tile(2, False, SQUARE_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        elif kind == SQUARE_VARIANCE:
-            single_tile(order, False, SQUARE_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        elif kind == PLAIN_VARIANCE:
-            single_tile(order, slopes, PLAIN_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        else:
-            single_tile(order, slopes, NO_VARIANCE, image + x, variance + x, stride, taps, w, b.distances + x,
-                        b.slopes + x, b.variances + x)
-        x += GROUP
+    """Sums of one row in single precision, some rows of taps at a time."""
+    cdef Py_ssize_t x, j, w = k.width, fold = max(1, FOLD // k.width), p
+    for x in range(COLUMNS):
+        b.slopes[x] = b.variances[x] = 0
+    for x in range((b.nx + GROUP - 1) // GROUP):
+        j = 0
+        while j < w:
+            p = (y + j) * b.stride + x * GROUP
+            add_singles(k.order, sloped, kind, min(fold, w - j), b.singles + p, b.variance + p, b.stride, taps + j * w,
+                        w, b.distances + x * GROUP, b.slopes + x * GROUP, b.variances + x * GROUP)
+            j += fold
 
 
 cdef double polynomial(const double *c, int order, double x, double y) noexcept nogil:
@@ -308,7 +288,7 @@ cdef void convolve_rows(int kind, float level, const double *background, int bac
         sum_doubles(p, k, b, y, n)
     for r in range(n):
         if kind != NO_VARIANCE or k.order > 0 and not n_bright:
-            sum_singles(k.order, k.order > 0 and not n_bright, kind, k, b, y + r, b.taps + r * far)
+            sum_singles(k.order > 0 and not n_bright, kind, k, b, y + r, b.taps + r * far)
         for x in range(b.nx):
             d, total = b.distance[x], 0
             for p in range(k.order if n_bright else 0, -1, -1):
@@ -388,8 +368,8 @@ cdef void convolve_flags(const int[:, ::1] flags, double good_fraction, const Ke
                 if not rendered:
                     render_row(k, b, k.y[b.y0 + y], b.row)
                     rendered = True
-                weigh_tile(k.order, b.weights + y * b.stride + x0, b.stride, b.row, b.distance + x0, k.width,
-                           b.good, b.total)
+                weigh(k.order, b.weights + y * b.stride + x0, b.stride, b.row, k.width, b.distance + x0, b.good,
+                      b.total)
             else:
                 for i in range(STEP):
                     b.good[i] = b.total[i] = 1
