@@ -51,6 +51,8 @@ class HotpantsConfig:
         Half width of the kernel in pixels; the kernel is ``2 * rkernel + 1`` wide [``-r``]. Default 10.
     kcs : int, optional
         Width in pixels of the blocks over which one kernel serves [``-kcs``]. Default: the width of the kernel.
+    exact : bool, optional
+        Give each pixel its own kernel, and not one to each block of ``kcs`` pixels [``--exact``]. Default False.
     ko, bgo : int, optional
         Order of the spatial variation of kernel and background [``-ko``, ``-bgo``]. Default 2 and 1.
     ngauss : int, optional
@@ -158,6 +160,7 @@ class HotpantsConfig:
     ipedestal: float = _field(0.0, '-ip', real())
     rkernel: int = _field(10, '-r', integer(*_pixels))
     kcs: int | None = _field(None, '-kcs', or_none(integer(*_pixels)))
+    exact: bool = _field(False, '--exact', boolean())
     ko: int = _field(2, '-ko', integer(0, 10))
     bgo: int = _field(1, '-bgo', integer(0, 10))
     ngauss: int | None = _field(None, '-ng', or_none(integer(1, 100)))

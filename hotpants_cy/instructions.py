@@ -67,7 +67,7 @@ def convolution_loops():
 
 
 def loops(name):
-    """Compiled loops ``hotpants_cy._core.name`` for this CPU; those for wider vectors give the same bits.
+    """Compiled loops ``hotpants_cy._core.name`` for this CPU; those for wider vectors give the same bits (but ``exact``).
 
     Parameters
     ----------

@@ -57,6 +57,8 @@ def get_extensions():
         if not can_build(pyx.stem):
             continue
         kind = FUSED + ANY_ORDER if 'vector' in pyx.stem else EXACT
+        if pyx.stem.startswith('exact'):
+            kind = FUSED
         if pyx.stem.startswith('planes'):
             kind = kind + ANY_ORDER
         flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], []) + sanitizers()

@@ -96,6 +96,7 @@ FLAGS = {
         Flag('-pca', 'I(S)', None, '', 'basis images: their number and files', 'N FILE ...'),
         Flag('-ki', 'S', None, '', 'take the kernel from this table'),
         Flag('-kcs', 'I', 0, 'kcs', 'width of the blocks with one kernel, pixels; 0 is the width of the kernel'),
+        Flag('--exact', '', False, 'exact', 'a kernel for each pixel, not for each block'),
         Flag('-ssig', 'F', 3., 'stat_sig', 'clipping of all statistics, sigmas'),
         Flag('-ks', 'F', 2., 'ks', 'rejection of stars in the fit, sigmas'),
         Flag('-fom', 'C', 'v', 'fom', 'merit of a star: variance, sigma or histogram', 'v|s|h', 'vsh'),

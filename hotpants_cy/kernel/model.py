@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import InputError
-from ..instructions import convolution_loops
+from ..instructions import convolution_loops, loops
 from ..progress import in_parts
 from ..threads import resolve_threads
 from .basis import GaussianBasis
+from .exact import convolve_exactly
 from .fourier import convolve_by_fft, fft_is_faster
 from .spatial import Monomials, RegionFrame
 
@@ -149,7 +150,7 @@ class KernelModel:
         values = Monomials(self.bgo).evaluate(self.background_coefficients, *self.frame.normalise(x, y))
         return float(values) if values.ndim == 0 else values
 
-    def apply(self, image, *, background=False, n_threads=None):
+    def apply(self, image, *, background=False, exact=False, n_threads=None):
         """Convolve an image with the kernel.
 
         Parameters
@@ -158,6 +159,8 @@ class KernelModel:
             Pixels on the grid that the kernel was fitted on, of the same shape. Any numeric type.
         background : bool, optional
             Add the background too. Default False.
+        exact : bool, optional
+            Give each pixel its own kernel, not one to each block of ``block_width`` pixels. Default False.
         n_threads : int, optional
             Default: the CPUs that this process may use.
 
@@ -175,11 +178,8 @@ class KernelModel:
         if data.shape != tuple(self.frame.shape):
             raise InputError(f'this kernel applies to images of shape {tuple(self.frame.shape)}, '
                              f'not to one of shape {data.shape}')
-        out, _, _ = self.convolve_planes(data, fill=np.nan, n_threads=resolve_threads(n_threads))
-        if background:
-            ny, nx = np.ogrid[:data.shape[0], :data.shape[1]]
-            out += self.background(nx + self.frame.origin[0], ny + self.frame.origin[1]).astype(np.float32)
-        return out
+        return self.convolve_planes(data, fill=np.nan, background=background, exact=exact,
+                                    n_threads=resolve_threads(n_threads))[0]
 
     def write(self, path, *, overwrite=False):
         """Write the kernel to a FITS file.
@@ -225,8 +225,8 @@ class KernelModel:
         return read_kernels(path)
 
     def convolve_planes(self, data, variance=None, flags=None, *, noise=None, fill=0.0, plain_variance=False,
-                        good_fraction=0.99, n_threads=1):
-        """Convolve image, variance and flags of the region, block by block (spec 7).
+                        good_fraction=0.99, background=False, exact=False, n_threads=1):
+        """Convolve image, variance and flags of the region, block by block (spec 7) or exactly.
 
         Parameters
         ----------
@@ -242,6 +242,10 @@ class KernelModel:
             Convolve the variance with the kernel and not with its square [C: ``-convvar``].
         good_fraction : float, optional
             Least fraction of the kernel's weight on good pixels [C: ``-kfm``].
+        background : bool, optional
+            Add the background to the convolved image, but for its frame. Default False.
+        exact : bool, optional
+            Give each pixel its own kernel, not one to each block of ``block_width`` pixels. Default False.
         n_threads : int, optional
             Default 1. The result does not depend on it.
 
@@ -251,31 +255,42 @@ class KernelModel:
         flags : int32 array
             Zero where nothing is flagged. The last two are empty if not asked for.
         """
-        width, step, loops, half = self.basis.width, self.block_width, convolution_loops(), self.half_width
+        half = self.half_width
         out = np.empty_like(data)
         for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
             out[edge] = fill
         # zeros that the threads touch first, not this one
         variance_out = _NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
         flags_out = _NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
+        convolve = convolve_exactly if exact else KernelModel._convolve_blocks
+        convolve(self, data, variance, flags, noise, plain_variance, good_fraction, (out, variance_out, flags_out),
+                 background, n_threads)
+        return out, variance_out, flags_out
+
+    def _convolve_blocks(self, data, variance, flags, noise, plain_variance, good_fraction, planes, background,
+                         n_threads):
+        width, step, compiled = self.basis.width, self.block_width, convolution_loops()
+        out, variance_out, flags_out = planes
         pictures = self._pictures
         term_kernels = self._term_kernels(pictures)
-        work = np.zeros((n_threads, loops.work_size(width, step)))
+        work = np.zeros((n_threads, compiled.work_size(width, step)))
         x_terms, y_terms = self._block_terms()
         by_fft = fft_is_faster(data, width, step)
         if by_fft:
             kernels = term_kernels[:, ::-1], x_terms, y_terms
             self._convolve_by_fft(kernels, data, variance, noise, plain_variance, out, variance_out, n_threads)
-            if flags is None:
-                return out, variance_out, flags_out
         what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
         for start, stop in in_parts(len(y_terms), what, whole=data.size * width**2 < _LONG):
-            loops.convolve_blocks(
+            if by_fft and flags is None:
+                break
+            compiled.convolve_blocks(
                 data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
                 self.solution, x_terms, y_terms[start:stop], pictures, term_kernels, width, step,
                 plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction,
                 *((_NO_PLANE, _NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
-        return out, variance_out, flags_out
+        if background:
+            loops('pixels').add_polynomial(self.background_coefficients, self.bgo, 0.5 * data.shape[1],
+                                           0.5 * data.shape[0], 0, 0, self.half_width, out, n_threads)
 
     @property
     def _pictures(self):

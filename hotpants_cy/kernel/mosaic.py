@@ -74,7 +74,7 @@ class KernelMosaic:
         values = np.vectorize(lambda a, b: self.at(a, b).background(a, b), otypes=[float])(x, y)
         return float(values) if values.ndim == 0 else values
 
-    def apply(self, image, *, background=False, n_threads=None):
+    def apply(self, image, *, background=False, exact=False, n_threads=None):
         """Convolve an image with the kernel of each region; see `KernelModel.apply`. NaN where there is none."""
         data = np.ascontiguousarray(image, np.float32)
         if data.shape != tuple(self.shape):
@@ -83,7 +83,7 @@ class KernelMosaic:
         out = np.full_like(data, np.nan)
         for model, (x0, x1, y0, y1) in zip(self.models, self.sections, strict=True):
             (xb, yb), (ny, nx) = model.frame.origin, model.frame.shape
-            part = model.apply(data[yb:yb + ny, xb:xb + nx], background=background,
+            part = model.apply(data[yb:yb + ny, xb:xb + nx], background=background, exact=exact,
                                n_threads=resolve_threads(n_threads))
             out[y0:y1 + 1, x0:x1 + 1] = part[y0 - yb:y1 + 1 - yb, x0 - xb:x1 + 1 - xb]
         return out

@@ -95,12 +95,10 @@ def convolved_planes(model, source, region, config, n_threads=1, work=None):
     if work is not None:
         work[...] = 0
     flags = source.flags(cut, n_threads, work)
-    planes = model.convolve_planes(
+    return model.convolve_planes(
         data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),
-        plain_variance=config.conv_var, good_fraction=config.single('kfm'), n_threads=n_threads)
-    loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1],
-                                   0.5 * data.shape[0], 0, 0, model.half_width, planes[0], n_threads)
-    return planes
+        plain_variance=config.conv_var, good_fraction=config.single('kfm'), background=True, exact=config.exact,
+        n_threads=n_threads)
 
 
 def convolve_again(model, source, target, region, config, products, n_threads=1):

@@ -1,0 +1,162 @@
+"""The kernel of each pixel instead of one for a block of them (spec 7 without its blocks; Alard 2000, equation 3)."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from ..instructions import loops
+from ..progress import in_parts
+from .fourier import RANGE
+from .spatial import Monomials
+
+__all__ = ['convolve_exactly']
+
+_LONG = 1e10           # pixels times pixels of the kernel that take more than a few seconds
+TILE = 256             # pixels of an FFT in x and y, and at least
+WIDTHS = 5             # times the width of the kernel
+# measured (benchmarks/exact.py --crossover): a transform there and back costs as much as so many taps
+TAPS_PER_TRANSFORM = 330
+_NO_PLANE = np.empty((0, 0), np.float32)
+_NO_FLAGS = np.empty((0, 0), np.int32)
+
+
+def convolve_exactly(model, data, variance, flags, noise, plain_variance, good_fraction, planes, background,
+                     n_threads):
+    """Convolve image, variance and flags with the kernel of each pixel.
+
+    Parameters
+    ----------
+    model : KernelModel
+    data, variance, flags, noise, plain_variance, good_fraction, background, n_threads
+        As in `KernelModel.convolve_planes`.
+    planes : (float32 array, float32 array, int32 array)
+        Get convolved image, variance and flags, but for the frame; shape (0, 0) leaves one out. Flags are added to.
+    """
+    exact, width = loops('exact'), model.basis.width
+    variance, flags = _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags
+    x, y = positions(model, data.shape)
+    if fft_pays(model, data, variance, noise):
+        convolve_by_fft(model, data, variance, noise, plain_variance, planes[:2], background, n_threads)
+        planes = _NO_PLANE, _NO_PLANE, planes[2]
+        if not planes[2].size:
+            return
+    work = np.empty((n_threads, exact.work_size(model.ko, width)))
+    coefficients, terms, level = np.ascontiguousarray(model.background_coefficients), spatial_kernels(model), sky(data)
+    what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
+    for start, stop in in_parts(exact.n_bands(len(y), width), what, whole=data.size * width**2 < _LONG):
+        exact.convolve_exactly(
+            data, variance, flags, terms, model.ko, x, y, plain_variance,
+            *((0.0, 0.0) if noise is None else noise.factors), good_fraction, *level, coefficients,
+            model.bgo if background else -1, *planes, work, start, stop)
+
+
+def positions(model, shape):
+    """Normalised positions of the columns and rows of a region."""
+    (x0, y0), (ny, nx) = model.frame.origin, shape
+    return model.frame.normalise(np.arange(nx) + x0, np.arange(ny) + y0)
+
+
+def spatial_kernels(model):
+    """What multiplies each monomial of the position, (n_terms, area), from the last pixel to the first."""
+    pictures = model.basis.images.reshape(len(model.basis), -1)[:, ::-1]
+    kernels = model.varying.T @ pictures[1:]
+    kernels[0] += model.solution[0] * pictures[0]
+    return kernels
+
+
+def sky(data):
+    """Level and scatter of the sky, roughly: they choose the precision of sums."""
+    sample = data.reshape(-1)[::max(1, data.size // 10_000)].astype(float)
+    sample = sample[np.isfinite(sample)]
+    level = np.median(sample) if sample.size else 0.0
+    return float(np.float32(level)), 1.48 * float(np.median(np.abs(sample - level))) if sample.size else 0.0
+
+
+# -- large kernels ---------------------------------------------------------------------------------
+
+def fft_pays(model, data, variance, noise):
+    """Whether transforms take less time than sums, and no pixel is so bright that its rounding would show."""
+    seen = 0 if noise is None and not variance.size else 1
+    transforms = len(Monomials(model.ko)) + seen * len(Monomials(2 * model.ko)) + 1 + seen
+    # a tap costs as many sums, in single precision, as it has terms
+    taps = model.basis.width**2 * (2 + model.ko + seen * 2)
+    return taps > TAPS_PER_TRANSFORM * transforms and _even(data) and (not variance.size or _even(variance))
+
+
+def _even(plane):
+    sample = plane.reshape(-1)[::max(1, plane.size // 100_000)]
+    scatter = np.median(np.abs(sample - np.median(sample)))
+    brightest = max(abs(float(plane.max())), abs(float(plane.min())))
+    return bool(brightest < RANGE * scatter)             # False if there is a NaN
+
+
+def convolve_by_fft(model, data, variance, noise, plain_variance, planes, background, n_threads):
+    """Convolve with what multiplies each monomial, and add up the images times the monomials.
+
+    The square of the kernel is a polynomial too, of twice the order.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from scipy import fft
+    width = model.basis.width
+    length = fft.next_fast_len(max(TILE, WIDTHS * width), real=True)
+    terms = image_terms(model)
+    for_image, for_variance = ({power: fft.rfft2(kernel, (length, length)) for power, kernel in some.items()}
+                               for some in (terms, terms if plain_variance else squared(terms)))
+
+    def convolve_rows(start):
+        rows = slice(start, min(start + length, len(data)))
+        total = _tiles(data[rows], for_image, length, model, start)
+        if background:
+            ny, nx = np.ogrid[:len(total), :total.shape[1]]
+            half, (x0, y0) = model.half_width, model.frame.origin
+            total += model.background(nx + half + x0, ny + start + half + y0)
+        _put(total, model.half_width, start, planes[0])
+        if planes[1].size:
+            seen = variance[rows] if variance.size else noise.variance(data[rows])
+            _put(_tiles(seen, for_variance, length, model, start), model.half_width, start, planes[1])
+    starts = range(0, len(data) - width + 1, length - width + 1)
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(convolve_rows, starts))
+
+
+def image_terms(model):
+    """What multiplies X^p Y^q, by (p, q), as pictures."""
+    powers = [(p, q) for p in range(model.ko + 1) for q in range(model.ko - p + 1)]
+    pictures = spatial_kernels(model)[:, ::-1].reshape(len(powers), model.basis.width, -1)
+    return dict(zip(powers, pictures, strict=True))
+
+
+def squared(terms):
+    """The terms of a polynomial squared."""
+    out = defaultdict(float)
+    for (p, q), a in terms.items():
+        for (i, j), b in terms.items():
+            out[p + i, q + j] = out[p + i, q + j] + a * b
+    return out
+
+
+def _tiles(plane, terms, length, model, start):
+    """One row of tiles: float64 pixels, all but the frame of half a kernel."""
+    from scipy import fft
+    width = model.basis.width
+    ny, nx, step = plane.shape[0] - width + 1, plane.shape[1] - width + 1, length - width + 1
+    n = -(-nx // step)
+    padded = np.zeros((length, n * step + width - 1))
+    padded[:len(plane), :plane.shape[1]] = plane
+    tiles = np.lib.stride_tricks.sliding_window_view(padded, length, axis=1)[:, ::step].transpose(1, 0, 2)
+    transform = fft.rfft2(tiles)
+    x, y = positions(model, (start + length, plane.shape[1]))
+    x, y = x[width // 2:][:nx], y[start + width // 2:][:ny]
+    total = np.zeros((ny, nx))
+    for (p, q), kernel in terms.items():
+        part = fft.irfft2(transform * kernel, (length, length))[:, width - 1:width - 1 + ny, width - 1:]
+        part = part.transpose(1, 0, 2).reshape(ny, -1)[:, :nx]
+        part *= x**p
+        part *= (y**q)[:, np.newaxis]
+        total += part
+    return total
+
+
+def _put(total, half, start, out):
+    out[start + half:start + half + len(total), half:half + total.shape[1]] = total
