@@ -6,6 +6,7 @@ from ._version import __version__
 
 # A module is imported when one of its names is asked for: the command line has no use for all that CCDData brings.
 _NAMES = {
+    'behaviour': ('conf',),
     'config': ('HotpantsConfig',),
     'exceptions': ('DeconvolutionWarning', 'HotpantsError', 'HotpantsWarning', 'InputError', 'MismatchError',
                    'NoStampsError', 'NoiseModelWarning', 'NotSupportedError', 'OutputError', 'RegistrationWarning',
@@ -13,10 +14,12 @@ _NAMES = {
     'inputs.flags': ('HotpantsFlags',),
     'kernel.model': ('KernelModel',),
     'kernel.mosaic': ('KernelMosaic',),
+    'matching': ('match_psf',),
     'pipeline': ('Hotpants',),
     'stamps.catalog': ('find_stars',),
     'stamps.substamp': ('Substamp', 'SubstampStatus'),
     'subtraction': ('SubtractionResult', 'subtract'),
+    'versions': ('show_versions',),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = {module.partition('.')[0] for module in _NAMES}

@@ -17,7 +17,7 @@ BELOW = 0.8             # of the threshold that a pixel must have: between pixel
 
 
 class Detections:
-    """What a result of a subtraction can be asked about sources in its difference; each is made when it is asked for."""
+    """What a result can be asked about sources in its difference; each is made when it is asked for."""
 
     @cached_property
     def noise(self):
@@ -29,9 +29,10 @@ class Detections:
     def psf(self):
         """The PSF of the difference, `~hotpants_cy.products.psf.FieldPSF`: ``psf(x, y)`` is its picture there.
 
-        It is made from the ``psf`` of the images; without one, it is measured on the stars that the kernel was fitted to.
+        It is made from the ``psf`` given, or that of the images; without one, it is measured on the stars that the
+        kernel was fitted to.
         """
-        return difference_psf(self._hot)
+        return difference_psf(self._hot, getattr(self._hot, 'given_psf', None))
 
     @cached_property
     def _scores(self):

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from .inputs.bits import Bits
+from .candidates import Detections
 from .inputs.frame import as_frame, check_pair
 from .inputs.image import sibling, to_image
 from .inputs.registration import warn_if_misregistered
@@ -20,7 +21,8 @@ from .threads import resolve_threads
 __all__ = ['SubtractionResult', 'automatic', 'subtract']
 
 
-def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, n_threads=None):
+def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, psf=None,
+             noise_correlations=(None, None), n_threads=None):
     """Match the template's PSF, flux scale and background to the science image, or the reverse, and subtract.
 
     The method is that of Alard & Lupton (1998) and Alard (2000), as HOTPANTS does it. The inputs are never modified.
@@ -43,6 +45,12 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
         Positions that no star used may be near to: known variables, the target.
     avoid_radius : float, optional
         How near, in x and y, in pixels. Default: the half width of a substamp, ``rss``; for the search always that.
+    psf : 2-D array or callable, optional
+        PSF of the science image, for score, flux and candidates: a picture of odd sides, or ``psf(x, y)`` that gives
+        one, or a photutils model. Default: the ``psf`` of the images, or measured on the stars used.
+    noise_correlations : (array or None, array or None), optional
+        Autocorrelation of the noise of science image and template, of odd sides, 1 in the centre, for images that were
+        resampled. Default: neighbouring pixels of both have independent noise.
     n_threads : int, optional
         Default: the CPUs that this process may use. Results do not depend on it.
 
@@ -86,6 +94,7 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
         hot = automatic(science, template, stars, **around)
     else:
         hot = Hotpants(template, science, config=config, stars=stars, **around)
+    hot.given_psf, hot.noise_correlations = psf, noise_correlations
     result = SubtractionResult.of(hot, owned=True)
     if not hot.config.parity:
         warn_of(hot, stacklevel=3)
@@ -128,7 +137,7 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
 
 
 @dataclass(frozen=True, repr=False)
-class SubtractionResult:
+class SubtractionResult(Detections):
     """What came out of a subtraction.
 
     Attributes
@@ -154,6 +163,12 @@ class SubtractionResult:
     quality : `~hotpants_cy.inspection.quality.Quality`
         Numbers with what is expected of them, a ``verdict``, and ``reasons`` for it; made when it is asked for.
         ``print(result)`` shows them.
+    whitened, score, flux : `~astropy.nddata.CCDData`
+        The difference with white noise; significance and flux of a point source in each pixel; made when asked for.
+    psf : FieldPSF
+        PSF of the difference: ``psf(x, y)`` is its picture there.
+    noise : DifferenceNoise
+        Noise with its covariances.
     """
 
     difference: object

@@ -13,7 +13,7 @@ HOUSE = Path(__file__).resolve().parents[1] / 'hotpants_cy'
 # data flow down this list; a room may use those above it. __init__ holds the public names
 ROOMS = ['_core', 'exceptions', 'checks', 'cards', 'config', 'behaviour', 'threads', 'instructions', 'versions',
          'progress', 'inputs', 'stamps', 'kernel', 'products', 'regional', 'autoconfig',
-         'pyhotpants', 'pipeline', 'inspection', 'subtraction', 'matching', 'datasets', 'photometry', 'candidates',
+         'pyhotpants', 'pipeline', 'inspection', 'candidates', 'subtraction', 'matching', 'datasets', 'photometry',
          'batch', '__init__', 'cli']
 FILES = sorted(path for path in HOUSE.rglob('*.py') if path.name not in ('setup_package.py', '_version.py'))
 DOORS = {('config.py', 'autoconfig'), ('config.py', 'inputs'), ('config.py', 'threads')}    # HotpantsConfig.auto

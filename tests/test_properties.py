@@ -62,8 +62,10 @@ def test_several_values_are_checked_together(chosen):
     try:
         config = hp.HotpantsConfig(**chosen)
     except (TypeError, ValueError) as error:
-        assume('impossible' not in str(error))
-        pytest.fail(f'{error!r} does not say what is possible')
+        config, words = hp.HotpantsConfig(), str(error)
+    else:
+        words = 'nothing is impossible here'
+    assert 'impossible' in words
     assert config.rss >= config.rkernel
     assert len(config.deg_fixe) == len(config.sigma_gauss) == config.ngauss
     assert config.n_comp_total >= 1 + config.n_bg_vectors

@@ -25,6 +25,9 @@ def main(argv=None):
     if argv[:1] == ['demo']:
         from .demo import main as demo
         return demo(argv[1:])
+    if argv[:1] == ['completion']:
+        from .completion import main as completion
+        return completion(argv[1:])
     if argv[:1] in (['extractkern'], ['maskim']):
         from . import companions
         return getattr(companions, argv[0])(argv[1:])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from .flags import FLAGS
 
-__all__ = ['config_of', 'parse', 'program_version']
+__all__ = ['OUTPUTS', 'config_of', 'fixed_by', 'parse', 'program_version']
 
 PROGRAM = 'hotpants-cy'
 USAGE = f"""{PROGRAM} -inim SCIENCE -tmplim TEMPLATE -outim DIFFERENCE [options]
@@ -22,6 +22,7 @@ USAGE = f"""{PROGRAM} -inim SCIENCE -tmplim TEMPLATE -outim DIFFERENCE [options]
 
 _KNOWN = {flag.name: flag for flags in FLAGS.values() for flag in flags}
 _KNOWN |= dict.fromkeys(('-h', '-help'), _KNOWN['--help'])
+OUTPUTS = 'outim', 'oni', 'ond', 'oci', 'omi', 'oki', 'savexy', 'score', 'whiten', 'candidates'
 _JOIN = '\0'            # between the tokens of one flag; no command line can hold it
 _METAVARS = {'S': 'FILE', 'F': 'X', 'I': 'N', 'C': 'LETTER'}
 
@@ -221,14 +222,13 @@ def _check_names(args):
     """No output may replace an input or another output."""
     taken = {}
     inputs = ('inim', 'tmplim', 'tni', 'tmi', 'ini', 'imi', 'ki', 'ssf', 'cmp', 'rf', 'stars', 'avoid')
-    outputs = ('outim', 'oni', 'ond', 'oci', 'omi', 'oki', 'savexy')
-    for name in inputs + outputs:
+    for name in inputs + OUTPUTS:
         if (path := getattr(args, name)) is None:
             continue
         if not path:
             raise ValueError(f'-{name} is empty: it must name a file')
-        path = os.path.realpath(path if name in outputs else re.sub(r'\[.*\]$', '', path))
-        if name in outputs and path in taken:
+        path = os.path.realpath(path if name in OUTPUTS else re.sub(r'\[.*\]$', '', path))
+        if name in OUTPUTS and path in taken:
             raise ValueError(f'-{name} and -{taken[path]} name the same file: {getattr(args, name)!r}')
         taken.setdefault(path, name)
 

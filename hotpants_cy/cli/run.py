@@ -12,7 +12,7 @@ from ..products.files import TextFile
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
 from .messages import NOTICE
-from .options import config_of, fixed_by, program_version
+from .options import OUTPUTS, config_of, fixed_by, program_version
 from .outputs import RegionReport, c_files, star_files
 from .storage import written_range
 
@@ -37,7 +37,7 @@ def run(args, command):
         Anything that went wrong; nothing was written then.
     """
     log.info('hotpants_cy %s: %s - %s = %s', program_version(), args.inim, args.tmplim, args.outim)
-    outputs = [path for path in (args.outim, args.oni, args.ond, args.oci, args.omi, args.oki, args.savexy) if path]
+    outputs = [path for path in (getattr(args, name) for name in OUTPUTS) if path]
     check_writable(outputs, overwrite=not args.nc)
     config = config_of(args)
     pair = read_pair(args, config.parity)
@@ -64,8 +64,25 @@ def run(args, command):
                     frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))
     if args.savexy:
         files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
+    if args.score or args.whiten or args.candidates:
+        files |= sources_of(hot, args)
     write_whole(files, overwrite=not args.nc)
     report(hot, list(files))
+
+
+def sources_of(hot, args):
+    """Files about the sources in the difference."""
+    from io import StringIO
+
+    from ..subtraction import SubtractionResult
+    result = SubtractionResult.of(hot)
+    files = {path: getattr(result, name).to_hdu()
+             for name, path in (('score', args.score), ('whitened', args.whiten)) if path}
+    if args.candidates:
+        text = StringIO()
+        result.find_candidates().write(text, format='ascii.ecsv')
+        files[args.candidates] = TextFile(text.getvalue())
+    return files
 
 
 def report(hot, paths):

@@ -19,6 +19,9 @@ def header_cards(regions, config):
     dict
         ``(value, comment)`` by keyword; the last two digits of a keyword are the number of the region.
     """
+    from ..behaviour import conf
+    if not conf.log_to_header:
+        return {}
     cards = {'SOFTNAME': ('hotpants_cy', 'image subtraction, Alard & Lupton 1998'),
              'PHOTNORM': (config.normalize, 'flux scale: template, image or unconvolved'),
              'NREGION': (len(regions), 'regions with a kernel of their own')}
