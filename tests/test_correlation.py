@@ -171,7 +171,8 @@ def test_what_cannot_be_asked_for(model, planes):
 
 @pytest.mark.parametrize('direction', ['t', 'i'])
 def test_the_noise_of_a_subtraction_is_its_noise_plane(direction):
-    pair = make_pair((220, 220), seed=2)
+    sharp = {'science_fwhm': 2.8, 'template_fwhm': 3.6} if direction == 'i' else {}
+    pair = make_pair((220, 220), seed=2, n_stars=60, n_transients=2, transient_snr=(5, 10), **sharp)
     hot = hp.Hotpants(pair.template, pair.science, n_threads=1,
                       config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4, force_convolve=direction))
     noise = DifferenceNoise.of(hot)
