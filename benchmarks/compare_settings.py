@@ -161,22 +161,34 @@ def _sky(s, result):
 
 
 def judged_real(pair, result):
-    """Columns of a real pair: chi2 is the median over the stars, since some of them may vary."""
+    """Columns of a real pair: chi2 is the median over the stars, since some of them may vary.
+
+    The PSFs are not known here, so ``noise`` is the variance of D over that of both images subtracted as they are,
+    and at least 1, since smoothing wins nothing.
+    """
     science, template = pair.planes
     kernel = result.kernel
     source, target = (template, science) if result.direction == 't' else (science, template)
     variances = pair.variances if result.direction == 'i' else pair.variances[::-1]
     residual = kernel.apply(source, background=True, n_threads=1) - target
-    chi2 = []
+    centre = science.shape[1] // 2, science.shape[0] // 2
+    total = kernel.sum(*centre)
+    sky = [np.median(v[pair.clean]) for v in variances]
+    plain = total**2 * sky[0] + sky[1]
+    chi2, noise = [], []
     for x, y in pair.held_out:
         cut, near = _circle(x, y, 2 * pair.known.broad, residual.shape)
         good = near & pair.clean[cut] & np.isfinite(residual[cut])
         if good.sum() > 0.5 * near.sum():
-            variance = _convolved(variances[0], kernel.image(x, y)**2, cut) + variances[1][cut]
+            square = kernel.image(x, y)**2
+            variance = _convolved(variances[0], square, cut) + variances[1][cut]
             chi2.append(np.mean((residual[cut]**2 / variance)[good]))
-    centre = science.shape[1] // 2, science.shape[0] // 2
-    found = {'kept': len(chi2) / len(pair.held_out), 'kernel_sum': kernel.sum(*centre)}
-    return found | ({'chi2': np.median(chi2), 'chi2_median': np.median(chi2)} if chi2 else {})
+            noise.append(max(1.0, (np.sum(square) * sky[0] + sky[1]) / plain))
+    found = {'kept': len(chi2) / len(pair.held_out), 'kernel_sum': total}
+    if chi2:
+        found |= {'chi2': np.median(chi2), 'chi2_median': np.median(chi2), 'noise': np.median(noise),
+                  'cost': np.median(np.multiply(chi2, noise))}
+    return found
 
 
 def attempt(s, setting, known):
@@ -207,7 +219,7 @@ def main():
         campaign(args, numbers)
     latest = {(r['scene'], r['setting']): r for path in (args.output, *args.more) for r in read(path)
               if r['scene'] in numbers}
-    for metric in ('chi2',) if args.real else ('chi2', 'cost'):
+    for metric in ('chi2', 'cost'):
         scenes = table(latest.values(), metric, args.settings)
         if scenes and 'plain' in args.settings:
             show(f'{metric} over that of plain', against(scenes, args.settings))

@@ -351,6 +351,10 @@ class HotpantsConfig:
                   else 'given') for spec in fields(self) if spec.name not in told]
         sys.stdout.write(''.join(f'{name} = {value}: {words}\n' for name, value, words in rows))
 
+    def _repr_html_(self):
+        from .cards import config_card
+        return config_card(self)
+
     def to_dict(self):
         """Return all parameters as a dict, which ``HotpantsConfig(**d)`` takes back."""
         return asdict(self)
@@ -438,5 +442,6 @@ def _checked(spec, value):
         flag, words = spec.metadata['flag'], spec.metadata['range']
         text = repr(value)
         if len(text) > 60 or '\n' in text:
-            text = f'<{type(value).__name__} of shape {np.shape(value)}>' if np.ndim(value) else f'{text[:57]}...'
+            cut = ' '.join(text[:57].split()) + '...'
+            text = f'<array of shape {value.shape}>' if isinstance(value, np.ndarray) else cut
         raise ValueError(f'{spec.name}={text} is impossible: it must be {words} (C flag {flag})') from None

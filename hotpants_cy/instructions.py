@@ -67,7 +67,7 @@ def convolution_loops():
 
 
 def loops(name):
-    """Compiled loops ``hotpants_cy._core.name`` for this CPU; those for wider vectors give the same bits (but ``exact``).
+    """Compiled loops ``hotpants_cy._core.name`` for this CPU; wider vectors give the same bits (but in ``exact``).
 
     Parameters
     ----------

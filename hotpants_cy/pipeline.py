@@ -18,7 +18,7 @@ from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
-from .stamps.seeding import positions_of, refused_substamps, seed_grid, vetted
+from .stamps.seeding import checked_radius, positions_of, refused_substamps, seed_grid, vetted
 from .stamps.vetting import Seeds, measure_stars
 from .threads import resolve_threads
 
@@ -92,7 +92,7 @@ class Hotpants(PyhotpantsNames):
         self.template = check_pair(self.science, template)
         if output_header is not None:
             self.science = replace(self.science, meta=output_header)
-        self._stars, self._avoid, self._avoid_radius = stars, avoid, avoid_radius
+        self._stars, self._avoid, self._avoid_radius = stars, avoid, checked_radius(avoid_radius)
         self._start()
 
     def _start(self):
@@ -101,7 +101,7 @@ class Hotpants(PyhotpantsNames):
         grid = stamp_grid(self.science.shape, self.config)
         self._check(exposures, grid)
         stars = None if self.star_catalog is None else star_positions(self.star_catalog)
-        avoid = None if self._avoid is None else positions_of(self._avoid, self.science, exposures[1])[0]
+        avoid = None if self._avoid is None else positions_of(self._avoid, self.science, exposures[1], 'avoid')[0]
         self.seeds = self._vet(exposures, avoid)
         if self.seeds is not None:
             grid = seed_grid(self.config)

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .inputs.bits import Bits
 from .candidates import Detections
+from .inputs.bits import Bits
 from .inputs.frame import as_frame, check_pair
 from .inputs.image import sibling, to_image
 from .inputs.registration import warn_if_misregistered

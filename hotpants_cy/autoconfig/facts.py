@@ -90,6 +90,8 @@ def _noise_model(frame, sky, sigma):
         return 1.0, 0.0, f'not used: the {frame.name} image brings its uncertainty'
     found = header_number(frame.meta, GAIN_KEYS, above=0)
     gain, rule = (found[1], f'{found[0]} in the header') if found else (1.0, 'no gain in the header, taken as 1')
+    if not sigma > 0:
+        return gain, 0.0, f'{rule}; the sky does not scatter'
     rest = sigma**2 - abs(sky) / gain
     if rest < -0.25 * sigma**2:
         gain, rest = abs(sky) / sigma**2, 0.0

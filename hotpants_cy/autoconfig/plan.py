@@ -71,7 +71,7 @@ def make_plan(science, template, stars=None, *, avoid=None, avoid_radius=None, s
     limits = HotpantsConfig(**limits_of(rules) | {name: value for name, value in fixed.items() if name not in SHAPE})
     exposures = [Exposure.of(frame, limits) for frame in (template, science)]
     positions, source = positions_of('auto' if stars is None else stars, science, exposures[1])
-    avoided = positions_of(avoid, science, exposures[1])[0] if avoid is not None else ()
+    avoided = positions_of(avoid, science, exposures[1], 'avoid')[0] if avoid is not None else ()
     facts, measures = measure_pair(science, template, images, exposures, positions, (science_fwhm, template_fwhm))
     rules = Rules(facts, fixed).apply()
     config = HotpantsConfig(**rules.values)

@@ -34,7 +34,8 @@ class Messages:
         self.log.addHandler(self.handler)
         self.log.setLevel(self.level)
         self.caught.__enter__()
-        warnings.showwarning = lambda message, *_args, **_kwargs: self.log.warning('warning: %s', message)
+        warnings.showwarning = lambda message, *_args, **_kwargs: self.log.warning(
+            'warning: %s', ' '.join(str(message).split()))
 
     def __exit__(self, *error):
         self.caught.__exit__(*error)

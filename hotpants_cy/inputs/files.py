@@ -294,9 +294,12 @@ def check_writable(paths, *, overwrite=False):
             final = os.path.realpath(os.path.expanduser(os.fsdecode(path)))
             _check_free(final, overwrite, [])
             temporary = _temporary(final)
-            with open(temporary, 'xb'):
-                pass
-            os.unlink(temporary)
+            try:
+                with open(temporary, 'xb'):
+                    pass
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
         except OSError as error:
             raise OutputError(f'cannot write {path}: {_reason(error)}') from error
 

@@ -106,8 +106,8 @@ def read_table(path):
         The file holds no whole kernel table.
     """
     try:
-        with warnings.catch_warnings(), fits.open(path, memmap=False) as hdus:
-            warnings.simplefilter('ignore')          # what they warn of is an error here
+        # what they warn of is an error here
+        with warnings.catch_warnings(action='ignore'), fits.open(path, memmap=False) as hdus:
             tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and 'NGAUSS' in hdu.header]
             if not tables:
                 raise InputError('it holds no kernel table')

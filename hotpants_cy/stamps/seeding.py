@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from ..exceptions import InputError
 from ..inputs.exposure import letter_of
 from .regions import StampGrid
 from .substamp import Substamp, SubstampStatus
 from .vetting import FAINTEST, vet
 
-__all__ = ['plant', 'positions_of', 'refused_substamps', 'seed_grid', 'vetted']
+__all__ = ['checked_radius', 'plant', 'positions_of', 'refused_substamps', 'seed_grid', 'vetted']
 
 
 def plant(sides, seeds, region, grid, config):
@@ -81,19 +82,27 @@ def refused_substamps(seeds, direction):
     return refused
 
 
-def positions_of(stars, frame, exposure):
+def positions_of(stars, frame, exposure, what='stars'):
     """Positions (n, 2) of what a user gives for stars, 0-based, and words for where they come from."""
     if isinstance(stars, str) and stars == 'auto':
         from .catalog import find_stars
         table = find_stars(frame, saturation=exposure.kernel_high)
         return np.column_stack([table['x_centroid'], table['y_centroid']]).astype(float), 'photutils'
     from .positions import pixel_positions
-    return pixel_positions(stars, frame), 'the list given'
+    return pixel_positions(stars, frame, what), 'the list given'
+
+
+def checked_radius(radius):
+    """A radius in pixels, or None; an InputError if it is neither."""
+    if radius is not None and not (np.isscalar(radius) and np.isreal(radius) and 0 <= radius < np.inf):
+        raise InputError(f'avoid_radius={radius!r} is impossible: it must be a number of pixels from 0 up')
+    return radius
 
 
 def vetted(measures, exposures, config=None, *, footprint=None, border=None, avoid=(), avoid_radius=None,
            source='a list', faintest=FAINTEST):
     """Vet stars for a configuration, or for a footprint and a border in pixels."""
+    checked_radius(avoid_radius)
     footprint = config.rss if footprint is None else footprint
     border = config.rss + config.rkernel if border is None else border
     return vet(measures, *exposures, footprint=footprint, border=border, avoid=avoid,
