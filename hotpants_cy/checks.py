@@ -108,7 +108,8 @@ def basis_images():
     def check(images):
         if images is None:
             return None
-        images = np.array(images, np.float32)
+        with np.errstate(over='ignore'):
+            images = np.array(images, np.float32)
         if images.ndim != 3 or not images.size or images.shape[1] != images.shape[2] or images.shape[1] % 2 == 0:
             raise ValueError
         if not np.isfinite(images).all():

@@ -225,3 +225,28 @@ class SubtractionResult(Detections):
                 model, covariance, run.products.scale)[:, *run.region.inner]
         planes[:, self.difference.mask] = np.nan
         return sibling(self.difference, *planes)
+
+    def plot(self, figure=None):
+        """Show images, difference and significance; see `hotpants_cy.inspection.pictures.plot_result`."""
+        from .inspection.pictures import plot_result
+        return plot_result(self, figure)
+
+    def plot_kernel(self, figure=None, grid=(3, 3)):
+        """Show the kernel over the field; see `hotpants_cy.inspection.diagrams.plot_kernel`."""
+        from .inspection.diagrams import plot_kernel
+        return plot_kernel(self, figure, grid)
+
+    def plot_substamps(self, n=8, figure=None):
+        """Show stars and what is left of them; see `hotpants_cy.inspection.pictures.plot_substamps`."""
+        from .inspection.pictures import plot_substamps
+        return plot_substamps(self, n, figure)
+
+    def plot_quality(self, figure=None):
+        """Show pulls, flux ratio and residuals; see `hotpants_cy.inspection.diagrams.plot_quality`."""
+        from .inspection.diagrams import plot_quality
+        return plot_quality(self, figure)
+
+    def report(self, path, overwrite=False):
+        """Write an HTML page about it that needs no other file; see `hotpants_cy.inspection.report.write_report`."""
+        from .inspection.report import write_report
+        write_report(self, path, overwrite)

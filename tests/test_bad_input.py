@@ -195,6 +195,7 @@ def test_one_wild_pixel_of_the_science_image_harms_its_surroundings_only(value):
     assert_is_right(subtract(science, config=CONFIG.replace(force_convolve='t')))
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.NoiseModelWarning')
 def test_a_template_that_is_the_science_image_leaves_nothing():
     difference = subtract(PAIR.science, PAIR.science).difference
     pull = difference.data / difference.uncertainty.array
@@ -391,6 +392,7 @@ def test_a_science_image_of_other_stars_is_refused_whatever_they_are(seed, chang
     refused(change(pair.science.data), pair.template.data, error=hp.MismatchError)
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.DeconvolutionWarning')
 @pytest.mark.parametrize('value', [1e30, -1e30])
 @pytest.mark.parametrize(('side', 'direction'), [('science', 't'), ('template', 'i'), ('science', 'b')])
 def test_one_wild_pixel_of_the_image_that_is_not_convolved_does_no_harm(side, direction, value):
@@ -403,6 +405,7 @@ def test_one_wild_pixel_of_the_image_that_is_not_convolved_does_no_harm(side, di
     assert result.kernel.sum(128, 128) == pytest.approx(ratio, rel=0.02)
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.DeconvolutionWarning')
 @pytest.mark.parametrize(('side', 'direction'), [('template', 't'), ('science', 'i'), ('template', 'b')])
 def test_one_wild_pixel_of_the_image_that_is_convolved_costs_its_surroundings_only(side, direction):
     image = with_sigma(CCDData(with_value(getattr(PAIR, side).data, 1e30, (77, 99)), unit='adu'),

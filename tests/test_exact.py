@@ -183,6 +183,7 @@ def config_of(**values):
     return hp.HotpantsConfig(rkernel=6, rss=9, nstampx=4, nstampy=4, ko=2, exact=True, **values)
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.DeconvolutionWarning')
 @pytest.mark.parametrize('direction', ['t', 'i'])
 def test_a_subtraction_uses_the_kernel_of_each_pixel(pair, direction):
     result = hp.subtract(pair.science, pair.template, config=config_of(force_convolve=direction, normalize='u'))

@@ -154,6 +154,7 @@ def test_regions_of_a_list_are_cut_out():
     assert 1.4826 * np.median(np.abs(pull(result))) == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.DeconvolutionWarning')
 def test_same_direction_is_that_of_the_first_region():
     # the sharper image is convolved: the template on the left, the science image on the right
     science, template = PAIR.science.copy(), PAIR.template.copy()

@@ -33,6 +33,7 @@ def same(one, other):
     return all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.DeconvolutionWarning')
 @pytest.mark.parametrize('direction', ['t', 'i', 'b'])
 def test_every_number_of_threads_gives_the_same_bits(pair, direction):
     config = CONFIG.replace(force_convolve=direction)
@@ -46,6 +47,7 @@ def test_more_threads_than_rows_do_no_harm(pair):
     assert same(planes(pair, 1000), planes(pair, 1))
 
 
+@pytest.mark.filterwarnings('ignore::hotpants_cy.exceptions.DeconvolutionWarning')
 def test_two_subtractions_at_once_give_what_each_gives_alone(pair):
     other = make_pair((280, 260), seed=6, n_transients=4)
     configs = [CONFIG, CONFIG.replace(force_convolve='i', ko=2, rkernel=5)]

@@ -1,0 +1,155 @@
+"""Diagrams of a result: its kernel over the field, pulls, flux ratio and residuals of stars."""
+
+import math
+
+import numpy as np
+
+from ..exceptions import InputError
+from .pictures import BLUE, ORANGE, difference_plane, figure_for
+from .plots import BAD, RANGE
+from .samples import image_boxes, pair_of, robust_width
+from .stars import sample_stars
+
+__all__ = ['plot_kernel', 'plot_quality']
+
+PULLS = 400_000         # pixels that the histogram is made of
+
+
+def plot_kernel(result, figure=None, grid=(3, 3)):
+    """Show the kernel at a grid of positions, arranged as they lie in the image, on one scale.
+
+    Parameters
+    ----------
+    result : SubtractionResult
+    figure : `~matplotlib.figure.Figure`, optional
+        Where to draw. Default: a new one.
+    grid : (int, int), optional
+        Number of positions in y and x. Default (3, 3).
+
+    Returns
+    -------
+    `~matplotlib.figure.Figure`
+
+    Raises
+    ------
+    InputError
+        The grid has no positions.
+    """
+    if min(grid) < 1:
+        raise InputError(f'grid={tuple(grid)} is impossible: at least (1, 1) is needed')
+    from matplotlib.colors import AsinhNorm
+    rows, columns = grid
+    figure = figure_for(figure, (2.1 * columns + 1.2, 2.35 * rows + 0.5))
+    xs, ys = _grid(result, rows, columns)
+    kernels = [[_at(result.kernel.image, x, y) for x in xs] for y in ys]
+    peak = max(np.abs(kernel).max() for row in kernels for kernel in row if kernel is not None) or 1.0
+    panels = figure.subplots(rows, columns, squeeze=False)[::-1]           # the first row lies at the bottom
+    for i, j in np.ndindex(rows, columns):
+        axes, kernel = panels[i, j], kernels[i][j]
+        axes.set(xticks=[], yticks=[], facecolor=BAD)
+        if kernel is None:
+            axes.set_title(f'({xs[j]:.0f}, {ys[i]:.0f}): none', fontsize=10)
+            continue
+        # linear over the first 2 %, so that wings and rings are seen beside the peak
+        shown = axes.imshow(kernel, origin='lower', interpolation='nearest', cmap='RdBu_r',
+                            norm=AsinhNorm(linear_width=0.02 * peak, vmin=-peak, vmax=peak))
+        axes.set_title(f'({xs[j]:.0f}, {ys[i]:.0f})\nsum {kernel.sum():.4g}', fontsize=10)
+    bar = figure.colorbar(shown, ax=panels.ravel().tolist(), fraction=0.04, pad=0.03)
+    bar.set_label('kernel')
+    return figure
+
+
+def plot_quality(result, figure=None):
+    """Show the pulls against a unit Gaussian, the flux ratio over the field, and what is left of stars by their flux.
+
+    Parameters
+    ----------
+    result : SubtractionResult
+    figure : `~matplotlib.figure.Figure`, optional
+        Where to draw: side by side, or one above the other if it is higher than wide. Default: a new one.
+
+    Returns
+    -------
+    `~matplotlib.figure.Figure`
+    """
+    figure = figure_for(figure, (13, 3.9))
+    width, height = figure.get_size_inches()
+    panels = figure.subplots(*((1, 3) if width > height else (3, 1)))
+    _draw_pulls(panels[0], result)
+    _draw_flux_ratio(panels[1], result)
+    _draw_residuals(panels[2], result)
+    return figure
+
+
+def _draw_pulls(axes, result):
+    difference = difference_plane(result).ravel()
+    step = max(1, difference.size // PULLS) | 1                            # odd: not always the same columns
+    with np.errstate(divide='ignore', invalid='ignore'):
+        pulls = difference[::step] / result._hot.assemble('noise').ravel()[::step]
+    pulls = pulls[np.isfinite(pulls)]
+    edges = np.linspace(-RANGE, RANGE, 16 * RANGE // 2 + 1)
+    axes.hist(pulls.clip(-RANGE, RANGE), edges, color='#9aa5b1', label=f'all pixels, width {robust_width(pulls):.2f}')
+    gauss = len(pulls) * (edges[1] - edges[0]) * np.exp(-edges**2 / 2) / math.sqrt(2 * math.pi)
+    axes.plot(edges, gauss, color=ORANGE, linewidth=2, label='Gaussian of width 1')
+    axes.set(yscale='log', ylim=(0.5, 20 * max(gauss.max(), 1)), xlabel='difference / noise', ylabel='pixels',
+             title='Pulls')
+    axes.legend(loc='upper center', fontsize=9, frameon=False)
+
+
+def _draw_flux_ratio(axes, result):
+    ny, nx = result.difference.shape
+    xs, ys = _grid(result, 16, 16)
+    sums = np.array([[_at(result.kernel.sum, x, y) for x in xs] for y in ys], float)
+    middle = np.nanmedian(sums)
+    reach = max(np.nanmax(np.abs(sums - middle)), 0.01 * abs(middle))      # what is constant shall look so
+    shown = axes.imshow(sums, origin='lower', extent=(-0.5, nx - 0.5, -0.5, ny - 0.5), cmap='cividis',
+                        vmin=middle - reach, vmax=middle + reach)
+    axes.set(title=f'Sum of the kernel, {middle:.4g}', xlabel='x', ylabel='y', facecolor=BAD)
+    used = result.substamps[result.substamps['status'] == 'USED_IN_FINAL_FIT']
+    axes.plot(used['x'], used['y'], 'o', markerfacecolor='none', markeredgecolor='white', markersize=5)
+    axes.figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02)
+
+
+def _draw_residuals(axes, result):
+    runs = result._hot.live_regions
+    samples = [sample_stars(run, most=max(150 // len(runs), 15)) for run in runs]
+    flux = np.concatenate([_fluxes(run, sample) for run, sample in zip(runs, samples, strict=True)])
+    left, error, fitted, shared, saturated = (
+        np.concatenate([getattr(sample, name) for sample in samples])
+        for name in ('flux_residual', 'flux_error', 'fitted', 'shared', 'saturated'))
+    good = (flux > 0) & np.isfinite(left) & shared & ~saturated
+    for chosen, marker, color, name in ((good & fitted, 'o', BLUE, 'used'), (good & ~fitted, 's', ORANGE, 'others')):
+        axes.errorbar(flux[chosen], 100 * left[chosen], 100 * error[chosen], fmt=marker, color=color, markersize=4,
+                      linewidth=0.8, label=f'{np.count_nonzero(chosen)} {name}')
+    axes.axhline(0, color='black', linewidth=0.8)
+    reach = 1.2 * max(np.max(100 * np.abs(left[good]), initial=0), 1)
+    axes.set(title='What is left of stars', xlabel=f'flux of the star [{result.difference.unit or "data units"}]',
+             ylabel='flux left [%]', ylim=(-reach, reach))
+    if good.any():
+        axes.set_xscale('log')
+        axes.legend(loc='upper right', fontsize=9)
+
+
+def _fluxes(run, sample):
+    """Fluxes in 11 x 11 pixels above the median of the rim, on the scale of the difference."""
+    corners = np.column_stack([sample.x, sample.y]).astype(int) - run.region.origin - 5
+    if not len(corners):
+        return np.empty(0)
+    boxes, _ = image_boxes(pair_of(run)[1], run, corners, (11, 11))
+    rim = np.ones((11, 11), bool)
+    rim[1:-1, 1:-1] = False
+    return run.products.scale * np.sum(boxes - np.median(boxes[:, rim], axis=1)[:, np.newaxis, np.newaxis], axis=(1, 2))
+
+
+def _grid(result, rows, columns):
+    """Positions in the middle of equal parts of the image."""
+    return [(np.arange(n) + 0.5) * length / n - 0.5
+            for n, length in zip((columns, rows), result.difference.shape[::-1], strict=True)]
+
+
+def _at(function, x, y):
+    """What the kernel has at a position, or None in a region without one."""
+    try:
+        return function(x, y)
+    except InputError:
+        return None

@@ -1,0 +1,175 @@
+"""One HTML page about a result that needs nothing else: no network, no scripts, no other files."""
+
+import base64
+import io
+from dataclasses import fields, replace
+from html import escape
+
+from .._version import __version__
+from ..inputs.files import check_writable, write_whole
+from ..products.files import TextFile
+from .diagrams import plot_kernel, plot_quality
+from .expectations import EXPECTATIONS
+from .page import PAGE
+from .pictures import figure_for, panels_height, plot_result, plot_substamps
+
+__all__ = ['write_report']
+
+MARKS = {'good': '✓', 'usable': '!', 'bad': '✗'}       # so that no grade is told by colour alone
+
+
+def write_report(result, path, overwrite=False):
+    """Write a page about a result: verdict, pictures, measures, parameters, stars and header.
+
+    Parameters
+    ----------
+    result : SubtractionResult
+    path : str or `~pathlib.Path`
+        Like ``'report.html'``.
+    overwrite : bool, optional
+        Replace a file that exists. Default False.
+
+    Raises
+    ------
+    OutputError
+        The file exists, or cannot be written; nothing was changed then.
+    ImportError
+        No matplotlib.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> from hotpants_cy.inspection.report import write_report
+    >>> pair = make_pair((256, 256), seed=1)
+    >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(result, Path(folder, 'report.html'))
+    ...     Path(folder, 'report.html').read_text().splitlines()[0]
+    '<!DOCTYPE html>'
+    """
+    check_writable([path], overwrite=overwrite)
+    text = page(result).encode('ascii', 'xmlcharrefreplace').decode('ascii')
+    write_whole({path: TextFile(text)}, overwrite=overwrite)
+
+
+def page(result):
+    """HTML of the page, as str."""
+    verdict = result.quality.verdict
+    return PAGE.substitute(
+        summary=escape(result._summary()), verdict=verdict, mark=MARKS[verdict], reasons=_reasons(result),
+        pictures=_pictures(result), measures=_measures(result.quality), parameters=_parameters(result.config),
+        stars=_stars(result.substamps), header=escape(_header(result.difference.meta)), version=escape(__version__))
+
+
+def _reasons(result):
+    lines = list(result.quality.reasons)
+    if 'simplified' in result.config.reasons:
+        lines.append(f'simplified: {result.config.reasons["simplified"]}')
+    if not lines:
+        return '<p>Every measure is as expected.</p>'
+    return '<ul>' + ''.join(f'<li>{escape(line)}</li>' for line in lines) + '</ul>'
+
+
+def _pictures(result):
+    matched = {'t': 'template', 'i': 'science image'}[result.direction]
+    used = int((result.substamps['status'] == 'USED_IN_FINAL_FIT').sum())
+    quality = result.quality
+    width = EXPECTATIONS['sky_width'].number(quality['sky_width'].value)
+    left = EXPECTATIONS['star_residual'].number(quality['star_residual'].value)
+    chapters = (
+        ('Images', plot_result(result, _small_and_sharp(result.difference.shape)),
+         f'Science image, template, difference, and difference over noise; {used} stars used are circled.',
+         f'The {matched} is matched to the other image. Grey-green pixels are bad. Of a binned image each pixel of '
+         'difference / noise is the most significant of its bin.'),
+        ('Quality', plot_quality(result, figure_for(None, (6.6, 11.4))),
+         f'Pulls beside a Gaussian, with a scatter of the sky over its noise of {width}; the sum of the kernel over '
+         f'the field; flux left of stars against their flux, {left} rms over rms.',
+         'Pulls wider than the Gaussian tell of wrong uncertainties, tails of sources and bad stars. One sky has one '
+         'flux ratio. What is left of stars should scatter about zero at all fluxes.'),
+        ('Stars', plot_substamps(result),
+         'Stars used, rejected and refused, each with science image, template, model and residual.',
+         'Stars that were used should leave nothing but noise. The words above each tell what became of it.'),
+        ('Kernel', plot_kernel(result),
+         'Kernel at nine positions of the field, on one scale.',
+         'Positions are (x, y) in pixels. Red is positive, blue negative; the scale is linear up to 2 % of the peak.'),
+    )
+    return '\n'.join(
+        f'<h3>{title}</h3>\n<figure><img src="data:image/png;base64,{_png(figure)}" alt="{escape(alt)}">'
+        f'<figcaption>{escape(words)}</figcaption></figure>' for title, figure, alt, words in chapters)
+
+
+def _small_and_sharp(shape):
+    """Figure whose words are still read where a phone shows it 390 pixels wide, and whose pixels are still many."""
+    figure = figure_for(None, (6.6, panels_height(6.6, shape)))
+    figure.set_dpi(160)
+    return figure
+
+
+def _png(figure):
+    stream = io.BytesIO()
+    figure.savefig(stream, format='png', facecolor='white', metadata={'Software': None})
+    return base64.b64encode(stream.getvalue()).decode('ascii')
+
+
+def _measures(quality):
+    rules = [replace(EXPECTATIONS[m.name], good=m.expectation) for m in quality.measures]
+    rows = [(rule.title, rule.number(m.value), rule.range, m.grade)
+            for m, rule in zip(quality.measures, rules, strict=True)]
+    return _table('Measures and what is expected of them', ('measure', 'value', 'expected', 'grade'), rows)
+
+
+def _parameters(config):
+    """Tables of the parameters: those with a reason or another value than usual, and the rest folded."""
+    told = config.explained()
+    names = {name for name, *_ in told}
+    others = [spec for spec in fields(config) if spec.name not in names]
+    usual = type(config)()
+    given = [spec for spec in others if repr(getattr(config, spec.name)) != repr(getattr(usual, spec.name))]
+    rows = [*told, *((spec.name, _brief(getattr(config, spec.name)), 'given') for spec in given)]
+    rest = [(spec.name, _brief(getattr(config, spec.name)), 'default') for spec in others if spec not in given]
+    head = 'parameter', 'value', 'reason'
+    shown = _table('Parameters chosen or given', head, rows) if rows else '<p>All parameters have their defaults.</p>'
+    return f'{shown}\n<details><summary>{len(rest)} defaults</summary>{_table("Defaults", head, rest)}</details>'
+
+
+def _brief(value):
+    if hasattr(value, 'shape'):
+        return f'array of shape {value.shape}'
+    return f'{value:.6g}' if isinstance(value, float) else str(value)
+
+
+def _stars(table):
+    """How many of each status; all of them folded."""
+    status = table['status'].astype(str)
+    counts = {name: int((status == name).sum()) for name in dict.fromkeys(status.tolist())}
+    rows = [(name.lower().replace('_', ' '), count) for name, count in counts.items()]
+    stars = [(row['id'], row['x'], row['y'], str(row['status']).lower().replace('_', ' '), row['reason'],
+              f'{row["chi2"]:.2f}' if row['chi2'] == row['chi2'] else '') for row in table]
+    every = _table('All stars', ('id', 'x', 'y', 'status', 'reason', 'chi2'), stars)
+    return (_table('What became of the stars', ('status', 'number'), rows)
+            + f'\n<details><summary>All {len(stars)} stars</summary>{every}</details>')
+
+
+def _table(caption, head, rows):
+    """A table that scrolls by itself, by keyboard too, where the page is narrower than it."""
+    def cell(value, name):
+        mark = f'<span class="grade {value}">{MARKS[value]} {value}</span>' if name == 'grade' else escape(str(value))
+        return f'<td>{mark}</td>'
+    titles = ''.join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = ''.join(
+        f'<tr><th scope="row">{escape(str(first))}</th>'
+        + ''.join(cell(value, name) for value, name in zip(rest, head[1:], strict=True)) + '</tr>\n'
+        for first, *rest in rows)
+    label = escape(caption)
+    return (f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table><caption>{label}</caption>\n'
+            f'<thead><tr>{titles}</tr></thead>\n<tbody>{body}</tbody></table></div>')
+
+
+def _header(meta):
+    from astropy.io import fits
+    if isinstance(meta, fits.Header):
+        return meta.tostring(sep='\n', padding=False)
+    return '\n'.join(f'{keyword} = {value}' for keyword, value in meta.items())
