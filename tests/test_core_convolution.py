@@ -29,7 +29,7 @@ def block_kernels(solution, x_terms, y_terms, basis, width):
 
 
 def convolve(image, variance, flags, kernels, step, plain, good_fraction):
-    """Convolved image, variance and flags, NaN and 0 in the frame, and what the sums would be without signs."""
+    """Convolved image, variance and flags, NaN and 0 in the frame, and what the sums would be without signs and sky."""
     (ny, nx), r = image.shape, kernels.shape[-1] // 2
     out, variance_out, sizes = np.full((3, ny, nx), np.nan)
     flags_out = np.zeros((ny, nx), int)
@@ -39,7 +39,7 @@ def convolve(image, variance, flags, kernels, step, plain, good_fraction):
             footprint = np.s_[y - r:y + r + 1, x - r:x + r + 1]
             out[y, x] = (image[footprint] * k).sum()
             variance_out[y, x] = (variance[footprint] * (k if plain else k*k)).sum()
-            sizes[y, x] = np.abs(image[footprint] * k).sum()
+            sizes[y, x] = ((np.abs(image[footprint]) + np.median(image)) * np.abs(k)).sum()
             flags_out[y, x] = verdict(flags[y, x], flags[footprint], np.abs(k), good_fraction)
     return out, variance_out, flags_out, sizes
 
@@ -151,7 +151,7 @@ def test_what_is_not_a_number_fills_its_footprint_alone():
     footprint = np.zeros((30, 31), bool)
     footprint[12:17, 15:20] = True
     assert_array_equal(np.isnan(out), footprint)
-    # single rows are summed in another precision when there is a NaN in them
+    # the level that is taken off may differ
     np.testing.assert_allclose(out[~footprint], clean[~footprint], rtol=0, atol=2e-5)
 
 
@@ -167,3 +167,59 @@ def test_one_flag_under_a_flat_kernel(bit, good_fraction, there, beside):
     expected[8:13, 8:13] |= beside
     expected[10, 10] = there | 0x1000
     assert_array_equal(out, expected)
+
+
+def truth_and_result(image, kernel):
+    """The sums in double precision, and what the loops make of them, with one kernel for all blocks of 21 pixels."""
+    width = kernel.shape[0]
+    windows = np.lib.stride_tricks.sliding_window_view(image.astype(float), kernel.shape)
+    none = np.ones((len(image), 1))
+    out, variance_out, _ = run((image, np.abs(image) + 9, NO_FLAGS, np.ones(1), none, none, kernel.reshape(1, -1)),
+                               width, 21, planes='v')
+    inside = np.s_[width // 2:-(width // 2), width // 2:-(width // 2)]
+    return (np.einsum('yxji,ji->yx', windows, kernel[::-1, ::-1]), out[inside],
+            np.einsum('yxji,ji->yx', np.abs(windows) + 9, kernel[::-1, ::-1]**2), variance_out[inside])
+
+
+def pair_of_gaussians(width):
+    u = np.arange(width) - width // 2
+    narrow, wide = (np.exp(-(u*u + u[:, np.newaxis]**2) / (2 * s*s)) / (2 * np.pi * s*s) for s in (1.0, 3.0))
+    return 0.8 * narrow + 0.2 * wide
+
+
+@pytest.mark.parametrize('what', ['stars', 'column', 'dead rows', 'half dead', 'crowded', 'one pixel of 1e30'])
+def test_bright_pixels_spoil_nothing_around_them(what):
+    rng, kernel = np.random.default_rng(5), pair_of_gaussians(21)
+    image = rng.normal(250, 15, (80, 90)).astype('f4')
+    noise = 15
+    if what == 'stars':
+        image[rng.integers(0, 80, 60), rng.integers(0, 90, 60)] += 10**rng.uniform(2, 4.8, 60)
+    elif what == 'column':
+        image[:, 33] = 65535
+    elif what == 'dead rows':
+        image[10:70:7] = 0
+        image[20, 30] = 3e4
+    elif what == 'half dead':
+        image[:, 40:] = 0
+        image[33, 44] = 3e4
+    elif what == 'crowded':
+        image += np.abs(rng.normal(0, 300, image.shape)) * (rng.random(image.shape) < 0.6)
+    else:
+        image[40, 50] = 1e30
+    expected, out, expected_variance, variance_out = truth_and_result(image, kernel)
+    error = np.abs(out - expected) / np.maximum(1e-4 * noise * kernel.max()**0.5, 4 * np.spacing(np.abs(out)))
+    assert error.max() < 1
+    np.testing.assert_allclose(variance_out, expected_variance, rtol=2.1e-5)
+
+
+@pytest.mark.parametrize('lowest', [0, 1e-3, 1])
+def test_taps_are_left_out_of_variances_only_where_they_do_not_matter(lowest):
+    """One pixel among very faint ones."""
+    image = np.full((63, 63), lowest, 'f4')
+    image[30, 30] = 1e4
+    kernel = pair_of_gaussians(21)
+    none = np.ones((63, 1))
+    _, out, _ = run((image, image, NO_FLAGS, np.ones(1), none, none, kernel.reshape(1, -1)), 21, 21, planes='v')
+    windows = np.lib.stride_tricks.sliding_window_view(image.astype(float), (21, 21))
+    expected = np.einsum('yxji,ji->yx', windows, kernel[::-1, ::-1]**2)
+    np.testing.assert_allclose(out[10:-10, 10:-10], expected, rtol=2.1e-5, atol=1e-30)

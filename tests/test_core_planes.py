@@ -68,3 +68,20 @@ def test_one_pixel_has_a_mean_and_no_scatter():
     flags[30, 30], difference[30, 30] = 0, 4.5
     values = output_statistics(difference, noise, flags, LIMIT)
     assert (values['DMEAN'], values['DSIGE'], values['X2NRM'], values['NX2NRM']) == (4.5, NOTHING, NOTHING, 1)
+
+
+@pytest.mark.parametrize('n_sigma', [0.5, 1.0, 6.0])
+@pytest.mark.parametrize('kind', ['half flagged', 'two levels', 'sorted', 'heavy tails'])
+def test_any_distribution_gives_the_moments_of_the_lists(n_sigma, kind):
+    difference, noise, flags = planes(9, (300, 400))
+    if kind == 'half flagged':                       # more of the rarer list than a chunk has room to keep
+        flags[5:150] = 0x40
+    elif kind == 'two levels':
+        difference[100:] += 300
+    elif kind == 'sorted':                           # no chunk looks like the sample
+        difference, noise = (np.sort(plane, axis=None).reshape(plane.shape) for plane in (difference, noise))
+    else:
+        difference = difference**3
+    expected = [clipped_moments(values, n_sigma, 5) for values in lists(difference, noise, flags.copy())]
+    moments, _ = plane_moments(difference, noise, flags, n_sigma, 2)
+    np.testing.assert_allclose(moments, expected, rtol=1e-6)

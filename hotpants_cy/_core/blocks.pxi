@@ -1,6 +1,6 @@
 # Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 #
-# To be included where `number`, `padded`, `render`, `convolve_image` and `convolve_variance` are told.  The caller
+# To be included where `number`, `padded`, `extra`, `render`, `convolve_image` and `convolve_variance` are told.  The caller
 # guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not touched.
 from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
@@ -35,15 +35,10 @@ cdef struct Block:
     Py_ssize_t patch_stride    # of the source pixels that the block sees
     double *kernel             # from the last pixel to the first, so that it slides along the pixels
     double *sums               # output pixels
-    number *taps               # the reversed kernel, and what multiplies the variance: its square, or itself
-    number *variance_taps
+    number *taps               # of the image or of the variance, reversed like the kernel
     number *image              # source pixels
     number *variance
-    double *exact              # source pixels again, in double precision where a row has bright ones
-    double *row_values         # a value for each row of source pixels
-    int *bright                # whether the row has bright ones
-    int *group                 # how many of so many output rows to take next
-    number *singles            # sums in single precision
+    double *more               # what else the sums need
 
 
 cdef void gather(const float[:, ::1] plane, const Block *b, number *out) noexcept nogil:
@@ -104,21 +99,13 @@ cdef void convolve_flags(const int[:, ::1] flags, const Block *b, double good_fr
             out[y, x] |= pixel_flags(flags, b, x, y, good_fraction)
 
 
-cdef void set_taps(const Block *b, bint plain) noexcept nogil:
-    cdef Py_ssize_t p
-    for p in range(b.width * b.width):
-        b.taps[p] = <number> b.kernel[p]
-    for p in range(b.width * b.width):
-        b.variance_taps[p] = <number> (b.kernel[p] if plain else b.kernel[p] * b.kernel[p])
-
-
 cdef inline Py_ssize_t patch_size(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     return (step + width - 1) * (padded(step) + width - 1)
 
 
 cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noexcept nogil:
     """Divide the work memory of one thread; rows have room for whole vectors."""
-    cdef Py_ssize_t area = width * width
+    cdef Py_ssize_t p, area = width * width
     b.width = width
     b.half = width // 2
     b.stride = padded(step)
@@ -126,20 +113,16 @@ cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noe
     b.kernel = work
     b.sums = b.kernel + area
     b.taps = <number *> (b.sums + step * b.stride)
-    b.variance_taps = b.taps + area
-    b.image = b.variance_taps + area
+    b.image = b.taps + area
     b.variance = b.image + patch_size(width, step)
-    b.exact = <double *> (b.sums + step * b.stride + 2 * area + 2 * patch_size(width, step))
-    b.row_values = b.exact + patch_size(width, step)
-    b.bright = <int *> (b.row_values + step + width)
-    b.group = b.bright + step + width
-    b.singles = <number *> (b.row_values + 2 * (step + width) + 1)
+    b.more = b.sums + step * b.stride + area + 2 * patch_size(width, step)
+    for p in range(extra(width, step)):
+        b.more[p] = 0
 
 
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return 3 * width * width + step * padded(step) + 3 * patch_size(width, step) \
-        + 2 * (step + width) + 1 + step * padded(step)
+    return 2 * width * width + step * padded(step) + 2 * patch_size(width, step) + extra(width, step)
 
 
 cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, const float[:, ::1] variance,
@@ -159,7 +142,6 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
         if b.nx <= 0 or b.ny <= 0:
             break
         render(kernels, &x_terms[column, 0], &y_terms[0], b.kernel)
-        set_taps(&b, plain_variance)
         gather(image, &b, b.image)
         if variance_out.shape[0] > 0 and variance.shape[0] > 0:
             gather(variance, &b, b.variance)
@@ -169,7 +151,7 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
             convolve_image(&b)                       # it may change what was gathered
             scatter(&b, image_out)
         if variance_out.shape[0] > 0:
-            convolve_variance(&b)
+            convolve_variance(&b, plain_variance)
             scatter(&b, variance_out)
         if flags_out.shape[0] > 0:
             convolve_flags(flags, &b, good_fraction, flags_out)

@@ -16,6 +16,11 @@ cdef inline Py_ssize_t padded(Py_ssize_t columns) noexcept nogil:
     return (columns + COLUMNS - 1) // COLUMNS * COLUMNS
 
 
+cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
+    """How much more work memory the sums need."""
+    return 0
+
+
 cdef void render(const Kernels *k, const double *x_terms, const double *y_terms, double *kernel) noexcept nogil:
     """Kernel at the position where the spatial terms have these factors in x and y, in the order of spec 6.4."""
     cdef Py_ssize_t n, p, t
@@ -61,8 +66,11 @@ cdef void convolve_block(const Block *b, const double *patch, const double *taps
 
 
 cdef void convolve_image(const Block *b) noexcept nogil:
-    convolve_block(b, b.image, b.taps)
+    convolve_block(b, b.image, b.kernel)
 
 
-cdef void convolve_variance(const Block *b) noexcept nogil:
-    convolve_block(b, b.variance, b.variance_taps)
+cdef void convolve_variance(const Block *b, bint plain) noexcept nogil:
+    cdef Py_ssize_t p
+    for p in range(b.width * b.width):
+        b.taps[p] = b.kernel[p] if plain else b.kernel[p] * b.kernel[p]
+    convolve_block(b, b.variance, b.taps)

@@ -2,21 +2,24 @@
 """Clipped moments of difference and noise over whole planes, of good and of OK pixels at once (spec 3.2, 8.5).
 
 Nothing is decided on these numbers: the compiler may sum them in lanes side by side (``-fassociative-math``), and
-chunks of pixels are summed apart, so that the bits are the same for any number of threads.  The caller guarantees
-planes of one shape.
+chunks of pixels are summed apart, so that the bits are the same for any number of threads.  Values near the middle of
+a list, its core, are summed at once; those further out are kept, so that narrower limits need no other look at the
+planes.  The caller guarantees planes of one shape.
 """
 from cython.parallel cimport prange
-from libc.math cimport fabs, isfinite
+from libc.math cimport fabs, fabsf, isfinite
 
 cdef enum:
     STRIP = 256
+    FEW = 16
     N_SUMS = 14                # number, sum and sum of squares of each list; number and sum of chi2
     CHI2 = 12
+    N_LISTS = 4
     NOT_FINITE = 0x88          # HotpantsFlags NAN | INPUT_ISBAD
     ANY = 0xffff               # good pixels have none of these
     BAD = 0x8000               # OUTPUT_ISBAD
 
-cdef double ZERO = 1e-10       # pixels this near to zero carry no information
+cdef float ZERO = 1e-10        # pixels this near to zero carry no information
 cdef float LARGEST = 3.4028235e38
 
 
@@ -28,6 +31,16 @@ cdef inline bint lost(float v, int *flag) noexcept nogil:
     return True
 
 
+cdef struct List:
+    # values of one list in a chunk: sums of the core, and what lies around it
+    float low                  # of the core
+    float high
+    double *sums
+    float *kept
+    Py_ssize_t n_kept
+    Py_ssize_t room            # for what is kept; more is counted, and lost
+
+
 cdef void add_strip(const float *values, Py_ssize_t n, double low, double high, double *sums) noexcept nogil:
     """Number, sum and sum of squares of the values between two limits."""
     cdef Py_ssize_t k
@@ -35,7 +48,7 @@ cdef void add_strip(const float *values, Py_ssize_t n, double low, double high, 
     cdef double total = 0, total2 = 0
     cdef float v, square
     for k in range(n):
-        v = values[k] if (values[k] >= low) & (values[k] <= high) & (fabs(values[k]) > ZERO) else 0
+        v = values[k] if (values[k] >= low) & (values[k] <= high) & (fabsf(values[k]) > ZERO) else 0
         square = v * v                               # a float32 product, as in C (P3)
         count += v != 0
         total += v
@@ -43,6 +56,50 @@ cdef void add_strip(const float *values, Py_ssize_t n, double low, double high, 
     sums[0] += count
     sums[1] += total
     sums[2] += total2
+
+
+cdef void add_core(const float *values, Py_ssize_t n, float low, float high, double *sums) noexcept nogil:
+    """The same, with limits in single precision."""
+    cdef Py_ssize_t k
+    cdef int count = 0
+    cdef double total = 0, total2 = 0
+    cdef float v, square
+    for k in range(n):
+        v = values[k] if (values[k] >= low) & (values[k] <= high) & (fabsf(values[k]) > ZERO) else 0
+        square = v * v
+        count += v != 0
+        total += v
+        total2 += square
+    sums[0] += count
+    sums[1] += total
+    sums[2] += total2
+
+
+cdef void keep(const float *values, Py_ssize_t n, List *part) noexcept nogil:
+    """Keep those of a few values that do not belong to the core."""
+    cdef Py_ssize_t k, n_kept = part.n_kept, room = part.room
+    cdef int n_outside = 0
+    cdef float v, low = part.low, high = part.high
+    for k in range(n):
+        n_outside += (values[k] < low) | (values[k] > high)
+    if n_outside == 0:
+        return
+    for k in range(n):
+        v = values[k]
+        part.kept[min(n_kept, room)] = v             # always written, kept or not: no branch
+        n_kept += ((v < low) | (v > high)) & (fabsf(v) > ZERO)
+    part.n_kept = n_kept
+
+
+cdef void add(const float *values, Py_ssize_t n, List *part) noexcept nogil:
+    """Put finite values on a list."""
+    cdef Py_ssize_t k = 0
+    add_core(values, n, part.low, part.high, part.sums)
+    while k + FEW <= n:
+        keep(values + k, FEW, part)
+        k += FEW
+    if k < n:
+        keep(values + k, n - k, part)
 
 
 cdef void add_chi2(const float *difference, const float *noise, Py_ssize_t n, double *sums) noexcept nogil:
@@ -68,50 +125,66 @@ cdef inline bint plain(const float *difference, const float *noise, const int *f
     return seen == 0
 
 
-cdef void add_pixel(float difference, float noise, int *flag, const double *limits, bint first,
-                    double *sums) noexcept nogil:
+cdef void add_pixel(float difference, float noise, int *flag, bint first, List *lists, double *chi2) noexcept nogil:
     """One pixel, in the order in which C takes the lists: what is not finite changes the list of what follows."""
     cdef float q
     # the first sweep flags a good pixel whose noise alone is not finite, but its difference stays on the list
     if flag[0] & ANY == 0 and not lost(difference, flag) \
             or not first and flag[0] & ANY == NOT_FINITE and isfinite(difference) and not isfinite(noise):
-        add_strip(&difference, 1, limits[0], limits[1], sums)
+        add(&difference, 1, lists)
     if flag[0] & ANY == 0 and not lost(noise, flag):
-        add_strip(&noise, 1, limits[2], limits[3], sums + 3)
+        add(&noise, 1, lists + 1)
     if first and flag[0] == 0 and not fabs(difference) <= ZERO:
         q = <float> (1.0 / noise)
-        sums[CHI2] += 1
-        sums[CHI2 + 1] += difference * difference * q * q
+        chi2[0] += 1
+        chi2[1] += difference * difference * q * q
     if flag[0] & 0xff and not flag[0] & BAD and not lost(difference, flag):
-        add_strip(&difference, 1, limits[4], limits[5], sums + 6)
+        add(&difference, 1, lists + 2)
     if flag[0] & 0xff and not flag[0] & BAD and not lost(noise, flag):
-        add_strip(&noise, 1, limits[6], limits[7], sums + 9)
+        add(&noise, 1, lists + 3)
 
 
-cdef void sweep_chunk(const float *difference, const float *noise, int *flags, Py_ssize_t n, const double *limits,
-                      bint first, double *sums) noexcept nogil:
+cdef void sweep_chunk(const float *difference, const float *noise, int *flags, Py_ssize_t n, bint first, List *lists,
+                      double *chi2) noexcept nogil:
     cdef Py_ssize_t start = 0, k, size
     while start < n:
         size = min(STRIP, n - start)
         if plain(difference + start, noise + start, flags + start, size):
-            add_strip(difference + start, size, limits[0], limits[1], sums)
-            add_strip(noise + start, size, limits[2], limits[3], sums + 3)
+            add(difference + start, size, lists)
+            add(noise + start, size, lists + 1)
             if first:
-                add_chi2(difference + start, noise + start, size, sums + CHI2)
+                add_chi2(difference + start, noise + start, size, chi2)
         else:
             for k in range(start, start + size):
-                add_pixel(difference[k], noise[k], flags + k, limits, first, sums)
+                add_pixel(difference[k], noise[k], flags + k, first, lists, chi2)
         start += STRIP
 
 
-def sweep(const float[:, ::1] difference, const float[:, ::1] noise, int[:, ::1] flags, const double[::1] limits,
-          bint first, double[:, ::1] sums, int n_threads):
-    """Number, sum and sum of squares of the values within limits, by chunks of pixels.
+cdef void start_and_sweep(const float *difference, const float *noise, int *flags, Py_ssize_t n, bint first,
+                          const float *core, double *sums, float *kept, Py_ssize_t room, Py_ssize_t *n_kept) noexcept nogil:
+    cdef int i
+    cdef List[N_LISTS] lists
+    for i in range(N_LISTS):
+        lists[i].low = core[2 * i]
+        lists[i].high = core[2 * i + 1]
+        lists[i].sums = sums + 3 * i
+        lists[i].kept = kept + i * (room + 1)
+        lists[i].n_kept = 0
+        lists[i].room = room
+    sweep_chunk(difference, noise, flags, n, first, lists, sums + CHI2)
+    for i in range(N_LISTS):
+        n_kept[i] = lists[i].n_kept
 
-    The lists are difference and noise of good pixels (no flag), then of OK pixels (flagged, but not bad); ``limits``
+
+def sweep(const float[:, ::1] difference, const float[:, ::1] noise, int[:, ::1] flags, const float[:, ::1] core,
+          bint first, double[:, ::1] sums, float[:, :, ::1] kept, Py_ssize_t[:, ::1] n_kept, int n_threads):
+    """Number, sum and sum of squares of the values of a core, by chunks of pixels; values around it, one by one.
+
+    The lists are difference and noise of good pixels (no flag), then of OK pixels (flagged, but not bad); ``core``
     has the lowest and highest value of each.  ``sums`` (zero on entry) has a row of 14 per chunk: three per list, then
     number and sum of (difference / noise)^2 over good pixels (spec 8.5.3), if this is the ``first`` sweep.
-    ``flags`` gets 0x88 where a value is not finite.
+    ``kept`` gets the other values, by chunk and list, and ``n_kept`` how many there are, which may be more than there
+    is room for; the last place is for rubbish.  ``flags`` gets 0x88 where a value is not finite.
     """
     cdef Py_ssize_t chunk, start, stop, n = difference.shape[0] * difference.shape[1], n_chunks = sums.shape[0]
     cdef const float *d = &difference[0, 0]
@@ -120,4 +193,15 @@ def sweep(const float[:, ::1] difference, const float[:, ::1] noise, int[:, ::1]
     for chunk in prange(n_chunks, nogil=True, schedule='static', num_threads=n_threads):
         start = chunk * n // n_chunks
         stop = (chunk + 1) * n // n_chunks
-        sweep_chunk(d + start, s + start, m + start, stop - start, &limits[0], first, &sums[chunk, 0])
+        start_and_sweep(d + start, s + start, m + start, stop - start, first, &core[0, 0], &sums[chunk, 0],
+                        &kept[chunk, 0, 0], kept.shape[2] - 1, &n_kept[chunk, 0])
+
+
+def add_kept(const float[:, :, ::1] kept, const Py_ssize_t[:, ::1] n_kept, const double[:, ::1] limits, double[:, ::1] sums,
+             int n_threads):
+    """Add what was kept between ``limits`` to the sums of each chunk."""
+    cdef Py_ssize_t chunk, i
+    for chunk in prange(kept.shape[0], nogil=True, schedule='static', num_threads=n_threads):
+        for i in range(N_LISTS):
+            add_strip(&kept[chunk, i, 0], min(n_kept[chunk, i], kept.shape[2] - 1), limits[i, 0], limits[i, 1],
+                      &sums[chunk, 3 * i])

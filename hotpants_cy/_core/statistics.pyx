@@ -4,17 +4,19 @@
 Every sum runs in the order of the pixels: the decisions taken on these numbers are exact comparisons.
 The caller guarantees that boxes lie inside their arrays and that work arrays hold the whole box.
 """
-from libc.math cimport NAN, fabs, floor, isfinite, sqrt
+from libc.math cimport NAN, fabs, floor, sqrt
 
 cdef enum:
     N_SAMPLE = 100
     N_BINS = 256
+    STRIP = 256                # values whose bins are found at a time
     N_TABLE = 98
     MAX_HISTOGRAMS = 5
     NOT_FINITE = 0x88          # HotpantsFlags NAN | INPUT_ISBAD
 
 cdef double ZERO = 1e-10       # pixels this near to zero carry no information
 cdef double BIG = 1e10
+cdef double LARGEST = 3.4028234663852886e38
 
 
 cdef struct Box:
@@ -126,36 +128,42 @@ cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes,
     """Mean and sigma of the pass before the last rejection; ``work`` gets the values kept, and may be ``values``."""
     cdef Py_ssize_t i, kept, before = -1
     cdef int passes = 0
-    cdef double total, total2, inverse
+    cdef double total = 0, total2 = 0, centre, inverse
     cdef float v
+    cdef bint stays
     if n == 0:
         mean[0] = 0
         sd[0] = BIG
         return 1
+    for i in range(n):
+        v = values[i]
+        total += v
+        v = v * v                                    # a float32 product, as in C (P3)
+        total2 += v
     while n != before and passes < max_passes:
         before = n
-        total = 0
-        total2 = 0
-        for i in range(n):
-            v = values[i]
-            total += v
-            v = v * v                            # a float32 product, as in C (P3)
-            total2 += v
         if n == 0:
             mean[0] = 0
             sd[0] = BIG
             return 2
-        mean[0] = total / n
+        mean[0] = centre = total / n
         if n == 1:
             sd[0] = BIG
             return 3
-        sd[0] = sqrt((total2 - n * mean[0] * mean[0]) / (n - 1))
+        sd[0] = sqrt((total2 - n * centre * centre) / (n - 1))
         inverse = 1 / sd[0]
         kept = 0
-        for i in range(n):
+        total = 0
+        total2 = 0
+        for i in range(n):                           # what is kept is summed for the next pass; zeros change no sum
             v = values[i]
+            stays = not fabs(v - centre) * inverse > n_sigma
             work[kept] = v                           # always written, kept or not: no branch
-            kept += not fabs(v - mean[0]) * inverse > n_sigma
+            kept += stays
+            v = v if stays else 0
+            total += v
+            v = v * v
+            total2 += v
         values = work
         n = kept
         passes += 1
@@ -175,19 +183,34 @@ def sigma_clip(float[::1] values, double n_sigma, int max_passes):
 
 # -- the histogram (3.3, step 3) ------------------------------------------------------------------
 
-cdef void fill_histogram(const float *values, Py_ssize_t n, double bin1, double width, long *bins) noexcept nogil:
+cdef void find_bins(const float *values, Py_ssize_t n, double bin1, double width, int *numbers) noexcept nogil:
+    """Bin of each of a few values: the first is for all below, and what is not a number, the last for all above."""
     cdef Py_ssize_t i
     cdef double position
-    for i in range(N_BINS):
-        bins[i] = 0
     for i in range(n):
-        position = floor((values[i] - bin1) / width) + 1
-        if position >= N_BINS - 1:
-            bins[N_BINS - 1] += 1
-        elif position > 0:
-            bins[<int> position] += 1
-        else:                                    # also what is not a number
-            bins[0] += 1
+        position = (values[i] - bin1) / width
+        position = N_BINS - 2 if position >= N_BINS - 2 else position
+        position = position if position >= 0 else -1
+        numbers[i] = <int> position + 1              # it is not negative: what is cut off is what `floor` would
+
+
+cdef void fill_histogram(const float *values, Py_ssize_t n, double bin1, double width, long *bins) noexcept nogil:
+    cdef Py_ssize_t i, start = 0, size
+    cdef int[N_BINS] even, odd                       # two counts, so that one need not wait for the other
+    cdef int[STRIP] numbers
+    for i in range(N_BINS):
+        even[i] = odd[i] = 0
+    while start < n:
+        size = min(STRIP, n - start)
+        find_bins(values + start, size, bin1, width, numbers)
+        for i in range(size // 2):
+            even[numbers[2 * i]] += 1
+            odd[numbers[2 * i + 1]] += 1
+        if size % 2:
+            even[numbers[size - 1]] += 1
+        start += size
+    for i in range(N_BINS):
+        bins[i] = even[i] + odd[i]
 
 
 cdef double mode_bin(const long *bins, double tenth) noexcept nogil:
@@ -259,16 +282,20 @@ cdef int histogram(const float *values, Py_ssize_t n, double bin1, double width,
 cdef Py_ssize_t collect(const Box *box, float *work) noexcept nogil:
     """Gather the eligible values; flag those that are not finite."""
     cdef Py_ssize_t x, y, n = 0
-    cdef float value
+    cdef int m, use = box.use if box.use != 0 else -1, all_used = box.use == 0, reject = box.reject
+    cdef const float *values
+    cdef int *mask
     cdef bint taken
     for y in range(box.ny):
+        values = box.values + y * box.value_stride
+        mask = box.mask + y * box.mask_stride
         for x in range(box.nx):
-            value = box.values[y * box.value_stride + x]
-            taken = eligible(box, x, y)
-            if taken and not isfinite(value):
-                box.mask[y * box.mask_stride + x] |= NOT_FINITE
+            m = mask[x]
+            taken = (all_used | ((m & use) != 0)) & ((m & reject) == 0) & (not fabs(values[x]) <= ZERO)
+            if taken & (not fabs(values[x]) <= LARGEST):
+                mask[x] |= NOT_FINITE
                 taken = False
-            work[n] = value                          # always written, taken or not: one branch less
+            work[n] = values[x]                      # always written, taken or not: no branch
             n += taken
     return n
 
@@ -277,7 +304,9 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     cdef float sample[N_SAMPLE]
     cdef int n_sample, i90, i50
     cdef Py_ssize_t i, n, kept = 0
-    cdef double width, bin1, inverse, total = 0
+    cdef double width, bin1, centre, inverse, total = 0
+    cdef float v
+    cdef bint stays
     if box.nx * box.ny < N_SAMPLE:
         return 4
     for i in range(N_SAMPLE):
@@ -291,12 +320,14 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     if clip(work, n, n_sigma, max_passes, work + box.nx * box.ny, &out[1], &out[4]) != 0:
         return 5
     # the last limits on all values: a value dropped by an early pass may lie inside them again
+    centre = out[1]
     inverse = 1 / out[4]
     for i in range(n):
-        if not fabs(work[i] - out[1]) * inverse > n_sigma:
-            work[kept] = work[i]
-            kept += 1
-            total += fabs(work[kept - 1])
+        v = work[i]
+        stays = not fabs(v - centre) * inverse > n_sigma
+        work[kept] = v
+        kept += stays
+        total += fabs(v) if stays else 0
     if kept == 0 or width == 0:
         out[2] = out[3] = sample[i50]
         out[5] = out[6] = 0

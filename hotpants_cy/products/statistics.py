@@ -5,13 +5,17 @@ import numpy as np
 from .._core.statistics import box_chi2
 from ..inputs.bits import Bits
 from ..instructions import loops
+from ..stamps.statistics import clipped_moments
 
 __all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_chi2']
 
 PLANE_PASSES = 5
 FEWEST_PIXELS = 100       # that statistics are made of
+FEWEST_SAMPLES = 20       # that anything is expected from
 NOTHING = 1e10            # what stands for the scatter of no values, and for their chi2
-_CHUNK = 1 << 16
+_CHUNK = 1 << 16          # pixels that are summed apart
+_SAMPLE = 20_000          # pixels that tell what to expect
+_CORE = 0.85              # share of the way to the last limits expected, to stay clear of them
 
 #: What each number is, for header comments.
 DESCRIPTIONS = {
@@ -58,23 +62,90 @@ def plane_moments(difference, noise, flags, n_sigma, n_threads):
     """Clipped mean and scatter (3.2) of difference and noise of good, then of OK pixels; number and sum of chi2."""
     limits = np.tile([-np.inf, np.inf], (4, 1))
     moments, open_lists, before = [(0.0, 0.0)] * 4, range(4), [-1] * 4
-    for k in range(PLANE_PASSES):
-        sums = np.zeros((-(-difference.size // _CHUNK), 14))
-        loops('planes').sweep(difference, noise, flags, limits.ravel(), k == 0, sums, n_threads)
-        sums = sums.sum(axis=0)
-        if k == 0:
-            n_chi2, chi2 = int(sums[12]), float(sums[13])
-            if difference.size < FEWEST_PIXELS:
-                break
+    tally = _Tally((difference, noise, flags), _expected_cores(difference, noise, flags, n_sigma), n_threads)
+    for _ in range(PLANE_PASSES):
+        sums = tally.sums(limits)
+        if difference.size < FEWEST_PIXELS:
+            break
         for i in open_lists:
-            moments[i] = _moments(*sums[3 * i:3 * i + 3])
+            moments[i] = _moments(*sums[i])
             mean, sd = moments[i]
             limits[i] = max(limits[i, 0], mean - n_sigma * sd), min(limits[i, 1], mean + n_sigma * sd)
-        changed = [i for i in open_lists if sums[3 * i] != before[i] and sums[3 * i] > 1]
-        before, open_lists = sums[0:12:3], changed
+        changed = [i for i in open_lists if sums[i, 0] != before[i] and sums[i, 0] > 1]
+        before, open_lists = sums[:, 0], changed
         if not open_lists:
             break
-    return moments, (n_chi2, chi2)
+    return moments, tally.chi2
+
+
+class _Tally:
+    """Sums over the four lists of `plane_moments` within limits, which get narrower, with few looks at the planes.
+
+    Parameters
+    ----------
+    planes : (float32 array, float32 array, int32 array)
+        Difference, noise and flags.
+    cores : float32 array (4, 2)
+        Limits of the values of each list that are summed once and for all; the others are kept.
+    n_threads : int
+    """
+
+    def __init__(self, planes, cores, n_threads):
+        self.planes, self.n_threads = planes, n_threads
+        n_chunks = -(-planes[0].size // _CHUNK)
+        self._kept = np.empty((n_chunks, 4, _CHUNK // 16 + 1), np.float32)
+        self._n_kept = np.empty((n_chunks, 4), np.intp)
+        self._sums, self._overflow = None, False
+        self._sweep(cores)
+        n, chi2 = self._sums[:, 12:].sum(axis=0)
+        self.chi2 = int(n), float(chi2)
+
+    def _sweep(self, cores):
+        first, self._cores = self._sums is None, cores
+        self._sums = np.zeros((len(self._kept), 14))
+        loops('planes').sweep(*self.planes, cores, first, self._sums, self._kept, self._n_kept, self.n_threads)
+
+    def sums(self, limits):
+        """Number, sum and sum of squares of each list within ``limits`` (4, 2), as an array (4, 3)."""
+        if (self._cores[:, 0] < limits[:, 0]).any() or (self._cores[:, 1] > limits[:, 1]).any():
+            self._sweep(_rounded_inwards(limits) if self._overflow else _shrunk(limits))
+        if self._n_kept.max() >= self._kept.shape[2]:
+            self._overflow = True
+            self._sweep(_rounded_inwards(limits))    # nothing that is kept counts then
+        sums = self._sums.copy()
+        loops('planes').add_kept(self._kept, self._n_kept, limits, sums, self.n_threads)
+        return sums[:, :12].sum(axis=0).reshape(4, 3)
+
+
+def _expected_cores(difference, noise, flags, n_sigma):
+    """Where the limits of the lists will surely not be, from a sample of the pixels."""
+    some = np.s_[::max(1, difference.size // _SAMPLE)]
+    difference, noise, flags = (plane.ravel()[some] for plane in (difference, noise, flags))
+    ok = ((flags & 0xff) != 0) & ((flags & Bits.OUTPUT_ISBAD) == 0)
+    cores = [_expected_core(values[chosen], n_sigma) for chosen in ((flags & 0xffff) == 0, ok)
+             for values in (difference, noise)]
+    return np.array(cores, np.float32)
+
+
+def _expected_core(values, n_sigma):
+    values = values[np.isfinite(values)]
+    if values.size < FEWEST_SAMPLES:
+        return np.inf, -np.inf                       # all are kept
+    mean, sd = clipped_moments(values, n_sigma, PLANE_PASSES + 1)
+    return _shrunk(np.array([mean - n_sigma * sd, mean + n_sigma * sd]))
+
+
+def _shrunk(limits):
+    half_width = _CORE / 2 * (limits[..., 1:] - limits[..., :1])
+    return (limits.mean(axis=-1, keepdims=True) + half_width * [-1, 1]).astype(np.float32)
+
+
+def _rounded_inwards(limits):
+    """The limits in single precision; the same numbers of single precision lie between them."""
+    rounded = limits.astype(np.float32)
+    low, high = rounded.T
+    return np.stack([np.where(low < limits[:, 0], np.nextafter(low, np.float32(np.inf)), low),
+                     np.where(high > limits[:, 1], np.nextafter(high, np.float32(-np.inf)), high)], axis=1)
 
 
 def _moments(n, total, total2):
