@@ -223,10 +223,11 @@ def _mark_stars(panels, result):
         states = [status.name for status, look in LOOKS.items() if look[0] == name]
         chosen = table[np.isin(table['status'], states)]
         _, color, marker = next(look for look in LOOKS.values() if look[0] == name)
+        size = (48 if marker != 'X' else 30) * (panels[0].figure.get_figwidth() / 9.6)**2
         if len(chosen):
             for axes in panels:
-                axes.scatter(chosen['x'], chosen['y'], s=30 if marker == 'X' else 48, marker=marker, facecolor='none',
-                             edgecolor=color, linewidth=1, label=f'{len(chosen)} {name}')
+                axes.scatter(chosen['x'], chosen['y'], s=size, marker=marker, facecolor='none', edgecolor=color,
+                             linewidth=1, label=f'{len(chosen)} {name}')
     if panels[0].collections:
         figure = panels[0].figure
         figure.legend(*panels[0].get_legend_handles_labels(), ncols=3, fontsize=10,
@@ -245,7 +246,7 @@ def figure_for(figure, size, layout='constrained'):
 
 def panels_height(width, shape):
     """Height in inches of a figure with 2 x 2 images of a shape, which leaves no gaps between them."""
-    return 1.4 + 0.77 * width * float(np.clip(shape[0] / shape[1], 0.3, 2))
+    return 1.4 + (width - 1.9) * float(np.clip(shape[0] / shape[1], 0.3, 2))
 
 
 def _sky_axes(figure, wcs):
