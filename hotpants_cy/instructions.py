@@ -67,7 +67,9 @@ def convolution_loops():
 
 
 def loops(name):
-    """Compiled loops ``hotpants_cy._core.name`` for this CPU; those for wider vectors give the same bits (but ``exact``).
+    """Compiled loops ``hotpants_cy._core.name`` for this CPU.
+
+    Those for wider vectors give the same bits, except for ``exact``, which may use fused multiply-adds.
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ def test_regions_have_their_own_kernels():
 
 
 def test_the_pattern_of_blocks_vanishes():
-    """Blocks leave power at one wave per block in the residual of a pair whose PSF varies; the kernel itself does not."""
+    """Blocks leave power at one wave per block in the residual of a pair whose PSF varies."""
     model = replace(model_of(1, 6, (240, 240), 0.004), block_width=13)
     y, x = np.mgrid[:240, :240]
     template = (300 + 2e4 * np.exp(-0.5 * ((x - 120)**2 + (y - 120)**2) / 60**2)).astype('f4')
@@ -246,6 +246,6 @@ def test_it_is_off_unless_asked_for(pair):
 def test_the_flag():
     from hotpants_cy.cli.options import config_of as config_of_line
     from hotpants_cy.cli.options import parse
-    line = '-inim s.fits -tmplim t.fits -outim d.fits'.split()
+    line = ['-inim', 's.fits', '-tmplim', 't.fits', '-outim', 'd.fits']
     assert config_of_line(parse([*line, '--exact'])).exact
     assert not config_of_line(parse(line)).exact
