@@ -67,7 +67,9 @@ def convolution_loops():
 
 
 def loops(name):
-    """Compiled loops ``hotpants_cy._core.name`` for this CPU; wider vectors give the same bits (but in ``exact``).
+    """Compiled loops ``hotpants_cy._core.name`` for this CPU.
+
+    Those for wider vectors give the same bits, except for ``exact``, which may use fused multiply-adds.
 
     Parameters
     ----------

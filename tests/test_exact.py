@@ -220,7 +220,7 @@ def test_regions_have_their_own_kernels():
 
 
 def test_the_pattern_of_blocks_vanishes():
-    """Blocks leave power at one wave per block in the residual of a pair whose PSF varies; exact kernels none."""
+    """Blocks leave power at one wave per block in the residual of a pair whose PSF varies."""
     model = replace(model_of(1, 6, (240, 240), 0.004), block_width=13)
     y, x = np.mgrid[:240, :240]
     template = (300 + 2e4 * np.exp(-0.5 * ((x - 120)**2 + (y - 120)**2) / 60**2)).astype('f4')

@@ -105,65 +105,7 @@ def work_size(int order, Py_ssize_t width):
     return lay_out(&b, order, width, &start)
 
 
-# -- the kernel ---------------------------------------------------------------------------------
-
-cdef void shift_kernel(const Kernel *k, const Block *b) noexcept nogil:
-    """Terms in powers of the distance to the middle of the block: Taylor's shift, power of y by power of y."""
-    cdef int p, q, m
-    cdef Py_ssize_t i
-    cdef double *low
-    cdef double *high
-    for i in range(n_terms(k.order) * k.area):
-        b.terms[i] = k.terms[i]
-    for q in range(k.order):
-        for m in range(k.order - q):
-            for p in range(k.order - q - 1, m - 1, -1):
-                low, high = b.terms + term(k.order, p, q) * k.area, b.terms + term(k.order, p + 1, q) * k.area
-                for i in range(k.area):
-                    low[i] = low[i] + b.middle * high[i]
-
-
-cdef void render_row(const Kernel *k, const Block *b, double y, double *row) noexcept nogil:
-    """All A of one row."""
-    cdef int p, q
-    cdef Py_ssize_t i
-    cdef double *out
-    cdef const double *part
-    for p in range(k.order + 1):
-        out = row + p * k.area
-        part = b.terms + term(k.order, p, k.order - p) * k.area
-        for i in range(k.area):
-            out[i] = part[i]
-        for q in range(k.order - p - 1, -1, -1):
-            part = b.terms + term(k.order, p, q) * k.area
-            for i in range(k.area):
-                out[i] = out[i] * y + part[i]
-
-
-cdef void add_taps(const Kernel *k, const Block *b) noexcept nogil:
-    """Sums of the terms over all taps."""
-    cdef Py_ssize_t t, i
-    for t in range(n_terms(k.order)):
-        b.totals[t] = 0
-        for i in range(k.area):
-            b.totals[t] += b.terms[t * k.area + i]
-
-
-cdef double steepest(const Kernel *k, const Block *b) noexcept nogil:
-    """Upper limit of what a tap may gain over the distance from the middle to the edge of the block."""
-    cdef int p, q
-    cdef Py_ssize_t i
-    cdef double largest, total = 0, factor = 1, reach = fabs(b.distance[0])
-    cdef const double *part
-    for p in range(1, k.order + 1):
-        factor = factor * reach
-        for q in range(k.order - p + 1):
-            part = b.terms + term(k.order, p, q) * k.area
-            largest = 0
-            for i in range(k.area):
-                largest = max(largest, fabs(part[i]))
-            total += factor * largest
-    return total
+include "exact_kernel.pxi"
 
 
 # -- image and variance -----------------------------------------------------------------------------
@@ -313,73 +255,7 @@ cdef void convolve_block(int kind, float level, const double *background, int ba
         y += n
 
 
-# -- mask -------------------------------------------------------------------------------------------
-
-cdef int look_at_flags(const int[:, ::1] flags, const Kernel *k, const Block *b) noexcept nogil:
-    """Flags seen in each footprint of a block; return all of them, and do nothing if there is none."""
-    cdef Py_ssize_t x, y, i, half = k.width // 2
-    cdef int seen = 0
-    cdef const int *row
-    cdef int *out
-    for y in range(b.ny + k.width - 1):
-        row = &flags[b.y0 - half + y, b.x0 - half]
-        for x in range(b.nx + k.width - 1):
-            seen |= row[x]
-    if seen == 0:
-        return seen
-    for y in range(b.ny + k.width - 1):
-        row = &flags[b.y0 - half + y, b.x0 - half]
-        out = b.across + y * COLUMNS
-        for x in range(b.nx):
-            out[x] = 0
-        for i in range(k.width):
-            for x in range(b.nx):
-                out[x] |= row[x + i]
-        for x in range(b.nx + k.width - 1):
-            b.weights[y * b.stride + x] = 0 if row[x] & BAD_INPUT else 1
-        for x in range(b.nx + k.width - 1, b.stride):
-            b.weights[y * b.stride + x] = 1
-    for y in range(b.ny):
-        out = b.seen + y * COLUMNS
-        for x in range(COLUMNS):
-            out[x] = 0
-        for i in range(k.width):
-            row = b.across + (y + i) * COLUMNS
-            for x in range(b.nx):
-                out[x] |= row[x]
-    return seen
-
-
-cdef void convolve_flags(const int[:, ::1] flags, double good_fraction, const Kernel *k, const Block *b,
-                         int[:, ::1] out) noexcept nogil:
-    """Flags of a block; the kernel is only weighed where a bad pixel is near."""
-    cdef Py_ssize_t x, y, x0, i, column
-    cdef int here, near
-    cdef bint rendered
-    if look_at_flags(flags, k, b) == 0:
-        return
-    for y in range(b.ny):
-        rendered = False
-        for column in range((b.nx + STEP - 1) // STEP):
-            x0, near = column * STEP, 0
-            for x in range(x0, x0 + STEP):
-                near |= b.seen[y * COLUMNS + x]
-            if near & BAD_INPUT:
-                if not rendered:
-                    render_row(k, b, k.y[b.y0 + y], b.row)
-                    rendered = True
-                weigh(k.order, b.weights + y * b.stride + x0, b.stride, b.row, k.width, b.distance + x0, b.good,
-                      b.total)
-            else:
-                for i in range(STEP):
-                    b.good[i] = b.total[i] = 1
-            for x in range(x0, min(x0 + STEP, b.nx)):
-                here = flags[b.y0 + y, b.x0 + x]
-                if here & BAD_INPUT:
-                    here |= BAD_OUTPUT
-                if b.seen[y * COLUMNS + x]:
-                    here |= BAD_CONVOLVED if b.good[x - x0] / b.total[x - x0] < good_fraction else OK_CONVOLVED
-                out[b.y0 + y, b.x0 + x] |= here
+include "exact_flags.pxi"
 
 
 # -- the whole ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ _LONG = 1e10           # pixels times pixels of the kernel that take more than a
 TILE = 256             # pixels of an FFT in x and y, and at least
 WIDTHS = 5             # times the width of the kernel
 # measured (benchmarks/exact.py --crossover): a transform there and back costs as much as so many taps
-TAPS_PER_TRANSFORM = 330
+TAPS_PER_TRANSFORM = 350
 _NO_PLANE = np.empty((0, 0), np.float32)
 _NO_FLAGS = np.empty((0, 0), np.int32)
 
