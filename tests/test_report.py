@@ -208,7 +208,7 @@ def test_a_file_that_exists_is_kept_unless_told(result, tmp_path, monkeypatch):
     path = tmp_path / 'page.html'
     path.write_text('mine')
     monkeypatch.setattr('hotpants_cy.inspection.report.page', lambda result: '<p>\u03c3</p>')
-    with pytest.raises(hp.OutputError, match='page.html'):
+    with pytest.raises(hp.OutputError, match=r"page\.html"):
         result.report(path)
     assert path.read_text() == 'mine'
     result.report(path, overwrite=True)

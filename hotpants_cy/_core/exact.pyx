@@ -1,11 +1,11 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Convolution with the kernel of each pixel: image, variance and mask in one pass (spec 7, without its blocks).
 
-Blocks of pixels are worked on here too, but only to keep pixels near the processor: in each row of a block the kernel is
-a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  A_0 is summed in double
-precision.  What has the factor d is small but near bright stars: where no pixel adds more than the noise to a sum, the
-sum is taken in single precision, and errs by less than a millionth of it.  The variance takes the kernel squared at each
-pixel, in single precision.
+Blocks of pixels are worked on here too, but only to keep pixels near the processor: in each row of a block the kernel
+is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  A_0 is summed in
+double precision.  What has the factor d is small but near bright stars: where no pixel adds more than the noise to a
+sum, the sum is taken in single precision, and errs by less than a millionth of it.  The variance takes the kernel
+squared at each pixel, in single precision.
 """
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, sqrt
@@ -305,11 +305,11 @@ def convolve_exactly(const float[:, ::1] image, const float[:, ::1] variance, co
     """Convolve bands ``first`` to ``stop`` of rows with the kernel of each pixel.
 
     ``terms`` are what multiplies the monomials of ``order``, p outer, flattened and from the last pixel to the first;
-    ``x`` and ``y`` are the normalised positions of all columns and rows.  ``level`` and ``scatter`` are those of the sky, to choose the
-    precision by; ``background`` has the coefficients of a polynomial to be added, of order -1 if there is none.
-    An output of shape (0, 0) leaves its part out, that of the image the variance too; ``flags_out`` is added to.
-    Without a ``variance`` plane (shape (0, 0)) that of a pixel is ``abs(pixel) * inverse_gain + read_variance``.
-    ``work`` has a row of `work_size` numbers per thread.  The frame of half a kernel is not touched.
+    ``x`` and ``y`` are the normalised positions of all columns and rows.  ``level`` and ``scatter`` are those of the
+    sky, to choose the precision by; ``background`` has the coefficients of a polynomial to be added, of order -1 if
+    there is none. An output of shape (0, 0) leaves its part out, that of the image the variance too; ``flags_out`` is
+    added to. Without a ``variance`` plane (shape (0, 0)) that of a pixel is ``abs(pixel) * inverse_gain +
+    read_variance``. ``work`` has a row of `work_size` numbers per thread.  The frame of half a kernel is not touched.
     """
     cdef Py_ssize_t band
     cdef int n_threads = <int> work.shape[0], kind = NO_VARIANCE
