@@ -125,6 +125,7 @@ FLAGS = {
         Flag('--score', 'S', None, '', 'significance of a point source in each pixel'),
         Flag('--whiten', 'S', None, '', 'the difference with white noise of sigma 1'),
         Flag('--candidates', 'S', None, '', 'table (ECSV) of the sources above 5 sigma'),
+        Flag('--report', 'S', None, '', 'HTML page: verdict, pictures, numbers, parameters with their reasons'),
         Flag('-sht', '', False, '', '16-bit images'),
         Flag('-obs', 'F', 1., '', 'their BSCALE'),
         Flag('-obz', 'F', 0., '', 'their BZERO'),

@@ -22,7 +22,7 @@ USAGE = f"""{PROGRAM} -inim SCIENCE -tmplim TEMPLATE -outim DIFFERENCE [options]
 
 _KNOWN = {flag.name: flag for flags in FLAGS.values() for flag in flags}
 _KNOWN |= dict.fromkeys(('-h', '-help'), _KNOWN['--help'])
-OUTPUTS = 'outim', 'oni', 'ond', 'oci', 'omi', 'oki', 'savexy', 'score', 'whiten', 'candidates'
+OUTPUTS = 'outim', 'oni', 'ond', 'oci', 'omi', 'oki', 'savexy', 'score', 'whiten', 'candidates', 'report'
 _JOIN = '\0'            # between the tokens of one flag; no command line can hold it
 _METAVARS = {'S': 'FILE', 'F': 'X', 'I': 'N', 'C': 'LETTER'}
 

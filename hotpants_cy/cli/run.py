@@ -64,14 +64,14 @@ def run(args, command):
                     frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))
     if args.savexy:
         files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
-    if args.score or args.whiten or args.candidates:
+    if args.score or args.whiten or args.candidates or args.report:
         files |= sources_of(hot, args)
     write_whole(files, overwrite=not args.nc)
     report(hot, list(files))
 
 
 def sources_of(hot, args):
-    """Files about the sources in the difference."""
+    """Files about the sources in the difference, and about how good it is."""
     from io import StringIO
 
     from ..subtraction import SubtractionResult
@@ -82,6 +82,9 @@ def sources_of(hot, args):
         text = StringIO()
         result.find_candidates().write(text, format='ascii.ecsv')
         files[args.candidates] = TextFile(text.getvalue())
+    if args.report:
+        from ..inspection.report import page
+        files[args.report] = TextFile(page(result).encode('ascii', 'xmlcharrefreplace').decode('ascii'))
     return files
 
 
