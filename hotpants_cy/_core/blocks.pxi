@@ -1,7 +1,8 @@
 # Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 #
-# To be included where `number`, `padded`, `extra`, `render`, `convolve_image` and `convolve_variance` are told.  The caller
-# guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not touched.
+# To be included where `number`, `padded`, `extra`, `render`, `convolve_image` and `convolve_variance` are told.  The
+# caller guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not
+# touched.
 from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
 

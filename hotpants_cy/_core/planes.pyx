@@ -161,7 +161,8 @@ cdef void sweep_chunk(const float *difference, const float *noise, int *flags, P
 
 
 cdef void start_and_sweep(const float *difference, const float *noise, int *flags, Py_ssize_t n, bint first,
-                          const float *core, double *sums, float *kept, Py_ssize_t room, Py_ssize_t *n_kept) noexcept nogil:
+                          const float *core, double *sums, float *kept, Py_ssize_t room,
+                          Py_ssize_t *n_kept) noexcept nogil:
     cdef int i
     cdef List[N_LISTS] lists
     for i in range(N_LISTS):
@@ -197,8 +198,8 @@ def sweep(const float[:, ::1] difference, const float[:, ::1] noise, int[:, ::1]
                         &kept[chunk, 0, 0], kept.shape[2] - 1, &n_kept[chunk, 0])
 
 
-def add_kept(const float[:, :, ::1] kept, const Py_ssize_t[:, ::1] n_kept, const double[:, ::1] limits, double[:, ::1] sums,
-             int n_threads):
+def add_kept(const float[:, :, ::1] kept, const Py_ssize_t[:, ::1] n_kept, const double[:, ::1] limits,
+             double[:, ::1] sums, int n_threads):
     """Add what was kept between ``limits`` to the sums of each chunk."""
     cdef Py_ssize_t chunk, i
     for chunk in prange(kept.shape[0], nogil=True, schedule='static', num_threads=n_threads):
