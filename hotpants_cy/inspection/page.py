@@ -1,4 +1,4 @@
-"""Frame of the page that `hotpants_cy.inspection.report` fills; text and background differ by 7 to 1 or more."""
+"""Frame of the page that `hotpants_cy.inspection.report` fills; text and background differ by 4.5 to 1 or more."""
 
 from string import Template
 

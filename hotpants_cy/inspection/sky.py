@@ -107,10 +107,15 @@ def _correlation(pull):
     width = _width(pull)[:, np.newaxis, np.newaxis]
     with np.errstate(invalid='ignore'):
         pull = np.where(np.abs(pull) < 4 * width, pull, np.nan)
-    along = [np.nanmean(pull[:, :, 1:] * pull[:, :, :-1], axis=(1, 2)),
-             np.nanmean(pull[:, 1:] * pull[:, :-1], axis=(1, 2))]
+    along = [_mean(pull[:, :, 1:] * pull[:, :, :-1]), _mean(pull[:, 1:] * pull[:, :-1])]
     with np.errstate(divide='ignore', invalid='ignore'):
-        return np.mean(along, axis=0) / np.nanmean(pull**2, axis=(1, 2))
+        return np.mean(along, axis=0) / _mean(pull**2)
+
+
+def _mean(boxes):
+    """Mean of what is known in each box; NaN where nothing is."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return np.nansum(boxes, axis=(1, 2)) / np.isfinite(boxes).sum(axis=(1, 2))
 
 
 def _white_noise(model, run, source_variance, target_variance):
