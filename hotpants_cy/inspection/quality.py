@@ -9,7 +9,7 @@ import numpy as np
 from ..stamps.substamp import SubstampStatus
 from .expectations import EXPECTATIONS, GRADES
 from .kernel_shape import kernel_shape
-from .samples import robust_width
+from .samples import median_of, robust_width
 from .sky import sample_sky
 from .stars import sample_stars
 
@@ -208,13 +208,13 @@ def sky_measures(skies):
     def together(name):
         return np.concatenate([getattr(sky, name) for sky in skies])
 
-    width = np.nanmedian(together('width')) if np.isfinite(together('width')).any() else np.nan
+    width = median_of(together('width'))
     excess = np.concatenate([sky.correlation - sky.expected_correlation for sky in skies])
     medians = together('median')
     # a median scatters by pi / 2 more than a mean
     noise = np.pi / 2 * width**2 * np.concatenate([sky.variance_of_means / sky.pixels for sky in skies])
     spread = robust_width(medians)**2 + np.nanmedian(medians)**2 - np.nanmedian(noise)
-    return {'sky_width': float(width), 'sky_correlation': float(np.nanmedian(excess)),
+    return {'sky_width': width, 'sky_correlation': median_of(excess),
             'background': float(np.sqrt(max(spread, 0)) / width) if width > 0 else np.nan,
             'dead': float(np.mean([sky.dead for sky in skies]))}
 

@@ -4,10 +4,16 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'pair_of', 'robust_width']
+__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'pair_of', 'robust_width']
 
 BOX = 24              # pixels, side of a box
 NORMAL = 1.4826       # standard deviation over median absolute deviation of a Gaussian
+
+
+def median_of(values):
+    """Median of what is known; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else np.nan
 
 
 def robust_width(values, axis=None):
