@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -293,13 +294,8 @@ def check_writable(paths, *, overwrite=False):
         try:
             final = os.path.realpath(os.path.expanduser(os.fsdecode(path)))
             _check_free(final, overwrite, [])
-            temporary = _temporary(final)
-            try:
-                with open(temporary, 'xb'):
-                    pass
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)
+            with tempfile.TemporaryFile(dir=os.path.dirname(final), prefix='.hotpants-'):    # without a name on Linux
+                pass
         except OSError as error:
             raise OutputError(f'cannot write {path}: {_reason(error)}') from error
 

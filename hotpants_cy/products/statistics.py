@@ -136,8 +136,10 @@ def _expected_core(values, n_sigma):
 
 
 def _shrunk(limits):
-    half_width = _CORE / 2 * (limits[..., 1:] - limits[..., :1])
-    return (limits.mean(axis=-1, keepdims=True) + half_width * [-1, 1]).astype(np.float32)
+    with np.errstate(invalid='ignore', over='ignore'):
+        half_width = _CORE / 2 * (limits[..., 1:] - limits[..., :1])
+        core = (limits.mean(axis=-1, keepdims=True) + half_width * [-1, 1]).astype(np.float32)
+    return np.where(np.isfinite(core), core, np.float32([np.inf, -np.inf]))      # all are kept
 
 
 def _rounded_inwards(limits):
