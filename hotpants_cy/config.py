@@ -316,14 +316,9 @@ class HotpantsConfig:
         >>> config.force_convolve, config.bgo, config.reasons['bgo']
         ('t', 0, 'given')
         """
-        from .autoconfig import make_plan  # the one door to a room below
-        from .inputs.frame import as_frame, check_pair
-        from .threads import resolve_threads
-        science = as_frame(science, name='science')
-        template = check_pair(science, as_frame(template, name='template'))
-        plan = make_plan(science, template, stars, avoid=avoid, avoid_radius=avoid_radius, science_fwhm=science_fwhm,
-                         template_fwhm=template_fwhm, n_threads=resolve_threads(n_threads), **fixed)
-        return plan.config
+        from .autoconfig import choose_config  # the one door to a room below
+        return choose_config(science, template, stars, avoid=avoid, avoid_radius=avoid_radius,
+                             science_fwhm=science_fwhm, template_fwhm=template_fwhm, n_threads=n_threads, **fixed)
 
     @property
     def reasons(self):

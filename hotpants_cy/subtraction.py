@@ -7,7 +7,7 @@ import numpy as np
 
 from .candidates import Detections
 from .inputs.bits import Bits
-from .inputs.frame import as_frame, check_pair
+from .inputs.frame import as_pair
 from .inputs.image import sibling, to_image
 from .inputs.registration import warn_if_misregistered
 from .inspection.concerns import warn_of
@@ -88,7 +88,7 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     (256, 256)
     """
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
-    science, template = frames_of(science, template, config)
+    science, template = as_pair(science, template, keep_masked_values=getattr(config, 'parity', False))
     warn_if_misregistered(science, template, stacklevel=3)
     if isinstance(config, str) and config == 'auto':
         hot = automatic(science, template, stars, **around)
@@ -99,13 +99,6 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     if not hot.config.parity:
         warn_of(hot, stacklevel=3)
     return result
-
-
-def frames_of(science, template, config=None):
-    """Both images as frames, the template in the unit of the science image."""
-    keep = getattr(config, 'parity', False)
-    science = as_frame(science, name='science', keep_masked_values=keep)
-    return science, check_pair(science, as_frame(template, name='template', keep_masked_values=keep))
 
 
 def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n_threads=None, **fixed):
@@ -125,7 +118,7 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
     """
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': resolve_threads(n_threads)}
     from .autoconfig import climb_down, make_plan
-    science, template = frames_of(science, template)
+    science, template = as_pair(science, template)
     plan = make_plan(science, template, stars, **around, **fixed)
 
     def attempt(config, seeds):

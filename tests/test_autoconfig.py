@@ -57,6 +57,13 @@ def test_what_the_user_fixes_wins(pair):
     assert config.rss >= 8
 
 
+def test_limits_that_the_user_fixes_win(pair):
+    config = hp.HotpantsConfig.auto(pair.science, pair.template, iuthresh=50000.0, tlthresh=None)
+    assert (config.iuthresh, config.tlthresh) == (50000, None)
+    assert config.iuktresh < 50000
+    assert config.reasons['iuthresh'] == 'given'
+
+
 def test_explain_prints_values_and_reasons(config, capsys):
     config.explain()
     printed = capsys.readouterr().out

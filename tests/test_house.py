@@ -16,7 +16,7 @@ ROOMS = ['_core', 'exceptions', 'checks', 'cards', 'config', 'behaviour', 'threa
          'pyhotpants', 'pipeline', 'inspection', 'candidates', 'subtraction', 'matching', 'datasets', 'photometry',
          'batch', '__init__', 'cli']
 FILES = sorted(path for path in HOUSE.rglob('*.py') if path.name not in ('setup_package.py', '_version.py'))
-DOORS = {('config.py', 'autoconfig'), ('config.py', 'inputs'), ('config.py', 'threads')}    # HotpantsConfig.auto
+DOORS = {('config.py', 'autoconfig')}    # HotpantsConfig.auto
 GUESTS = {  # who alone may let them in
     'photutils': {'stamps/catalog.py', 'datasets.py', 'photometry.py', 'candidates.py', 'products/correlation.py'},
     'matplotlib': {'inspection', 'cli/demo.py'},

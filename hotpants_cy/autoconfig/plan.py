@@ -7,14 +7,16 @@ import numpy as np
 
 from ..config import HotpantsConfig
 from ..inputs.exposure import Exposure
+from ..inputs.frame import as_pair
 from ..stamps.seeding import positions_of, vetted
-from ..stamps.shapes import FWHM_OF_SIGMA
+from ..stamps.shapes import FWHM_OF_SIGMA, measure_shapes
 from ..stamps.vetting import measure_stars
+from ..threads import resolve_threads
 from .choice import try_kernels
 from .facts import FWHM_KEYS, header_number, look_at
 from .rules import PairFacts, Rules
 
-__all__ = ['Plan', 'make_plan']
+__all__ = ['Plan', 'choose_config', 'make_plan']
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,11 @@ class Plan:
     facts: PairFacts
 
 
+def choose_config(science, template, stars=None, *, n_threads=None, **options):
+    """The configuration of a plan for two images of any kind; see `hotpants_cy.HotpantsConfig.auto`."""
+    return make_plan(*as_pair(science, template), stars, n_threads=resolve_threads(n_threads), **options).config
+
+
 def make_plan(science, template, stars=None, *, avoid=None, avoid_radius=None, science_fwhm=None, template_fwhm=None,
               n_threads=1, **fixed):
     """Measure a pair and choose the parameters.
@@ -52,7 +59,7 @@ def make_plan(science, template, stars=None, *, avoid=None, avoid_radius=None, s
     Parameters
     ----------
     science, template : Frame
-        As `~hotpants_cy.inputs.frame.check_pair` leaves them.
+        As `~hotpants_cy.inputs.frame.as_pair` gives them.
     stars, avoid, avoid_radius
         See `hotpants_cy.subtract`.
     science_fwhm, template_fwhm : float, optional
@@ -68,7 +75,8 @@ def make_plan(science, template, stars=None, *, avoid=None, avoid_radius=None, s
     """
     images = {'t': look_at(template), 'i': look_at(science)}
     rules = Rules(PairFacts(science.shape, images['t'], images['i'], np.eye(2), np.eye(2), '', 0, 0.0), fixed)
-    limits = HotpantsConfig(**limits_of(rules) | {name: value for name, value in fixed.items() if name not in SHAPE})
+    limits = HotpantsConfig(**{name: value for name, value in rules.apply_starless().values.items()
+                               if name not in SHAPE})
     exposures = [Exposure.of(frame, limits) for frame in (template, science)]
     positions, source = positions_of('auto' if stars is None else stars, science, exposures[1])
     avoided = positions_of(avoid, science, exposures[1], 'avoid')[0] if avoid is not None else ()
@@ -82,13 +90,6 @@ def make_plan(science, template, stars=None, *, avoid=None, avoid_radius=None, s
     fainter = vetted(measures, exposures, config, avoid=avoided, avoid_radius=avoid_radius, source=source,
                      faintest=FAINTER)
     return Plan(config.with_reasons(rules.reasons), seeds, fainter, facts)
-
-
-def limits_of(rules):
-    """Thresholds and noise, which need no stars."""
-    for rule in (rules._limits, rules._noise):
-        rule()
-    return rules.values
 
 
 def measure_pair(science, template, images, exposures, positions, given):
@@ -131,7 +132,6 @@ def psf_of_pair(frames, measured, given, n_good):
 
 def moments_of(psf):
     """Second moments of the image of a PSF, measured as those of the stars are."""
-    from ..stamps.shapes import measure_shapes
     psf = np.asarray(psf, float)
     ny, nx = psf.shape
     moments = measure_shapes(psf, float(psf.max() / 1000)**2, [((nx - 1) / 2, (ny - 1) / 2)],

@@ -81,13 +81,22 @@ class Rules:
     values: dict = field(default_factory=dict)
     reasons: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        self.values |= self.fixed
+        self.reasons |= dict.fromkeys(self.fixed, 'given')
+
     def apply(self):
         """Apply all rules in their order."""
-        for name, value in self.fixed.items():
-            self.values[name], self.reasons[name] = value, 'given'
-        for rule in (self._limits, self._noise, self._scale, self._direction, self._kernel_width, self._gaussians,
-                     self._substamps, self._orders, self._stamps):
+        self.apply_starless()
+        for rule in (self._scale, self._direction, self._kernel_width, self._gaussians, self._substamps, self._orders,
+                     self._stamps):
             rule()
+        return self
+
+    def apply_starless(self):
+        """Apply the rules that need no stars: thresholds and noise."""
+        self._limits()
+        self._noise()
         return self
 
     def choose(self, name, value, reason):

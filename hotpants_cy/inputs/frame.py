@@ -24,7 +24,7 @@ from .planes import (
 )
 from .sources import planes_of_array, planes_of_file, planes_of_nddata
 
-__all__ = ['Frame', 'as_frame', 'check_pair']
+__all__ = ['Frame', 'as_frame', 'as_pair', 'check_pair']
 
 _log = logging.getLogger(__name__)
 
@@ -210,6 +210,29 @@ def _plane_of(plane):
         from .files import read_plane
         return read_plane(plane)[0]
     return plane
+
+
+def as_pair(science, template, *, keep_masked_values=False):
+    """Make frames of a science image and a template, the latter in the unit of the former.
+
+    Parameters
+    ----------
+    science, template : image
+        What `as_frame` takes.
+    keep_masked_values : bool, optional
+        As in `as_frame`. Default False.
+
+    Returns
+    -------
+    science, template : Frame
+
+    Raises
+    ------
+    InputError
+        As by `as_frame` and `check_pair`.
+    """
+    science = as_frame(science, name='science', keep_masked_values=keep_masked_values)
+    return science, check_pair(science, as_frame(template, name='template', keep_masked_values=keep_masked_values))
 
 
 def check_pair(science, template):
