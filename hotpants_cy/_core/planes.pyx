@@ -41,8 +41,13 @@ cdef struct List:
     Py_ssize_t room            # for what is kept; more is counted, and lost
 
 
-cdef void add_strip(const float *values, Py_ssize_t n, double low, double high, double *sums) noexcept nogil:
-    """Number, sum and sum of squares of the values between two limits."""
+ctypedef fused real:
+    float
+    double
+
+
+cdef void add_between(const float *values, Py_ssize_t n, real low, real high, double *sums) noexcept nogil:
+    """Number, sum and sum of squares of the values between two limits, compared in the precision of these."""
     cdef Py_ssize_t k
     cdef int count = 0
     cdef double total = 0, total2 = 0
@@ -50,23 +55,6 @@ cdef void add_strip(const float *values, Py_ssize_t n, double low, double high, 
     for k in range(n):
         v = values[k] if (values[k] >= low) & (values[k] <= high) & (fabsf(values[k]) > ZERO) else 0
         square = v * v                               # a float32 product, as in C (P3)
-        count += v != 0
-        total += v
-        total2 += square
-    sums[0] += count
-    sums[1] += total
-    sums[2] += total2
-
-
-cdef void add_core(const float *values, Py_ssize_t n, float low, float high, double *sums) noexcept nogil:
-    """The same, with limits in single precision."""
-    cdef Py_ssize_t k
-    cdef int count = 0
-    cdef double total = 0, total2 = 0
-    cdef float v, square
-    for k in range(n):
-        v = values[k] if (values[k] >= low) & (values[k] <= high) & (fabsf(values[k]) > ZERO) else 0
-        square = v * v
         count += v != 0
         total += v
         total2 += square
@@ -94,7 +82,7 @@ cdef void keep(const float *values, Py_ssize_t n, List *part) noexcept nogil:
 cdef void add(const float *values, Py_ssize_t n, List *part) noexcept nogil:
     """Put finite values on a list."""
     cdef Py_ssize_t k = 0
-    add_core(values, n, part.low, part.high, part.sums)
+    add_between(values, n, part.low, part.high, part.sums)
     while k + FEW <= n:
         keep(values + k, FEW, part)
         k += FEW
@@ -204,5 +192,5 @@ def add_kept(const float[:, :, ::1] kept, const Py_ssize_t[:, ::1] n_kept, const
     cdef Py_ssize_t chunk, i
     for chunk in prange(kept.shape[0], nogil=True, schedule='static', num_threads=n_threads):
         for i in range(N_LISTS):
-            add_strip(&kept[chunk, i, 0], min(n_kept[chunk, i], kept.shape[2] - 1), limits[i, 0], limits[i, 1],
-                      &sums[chunk, 3 * i])
+            add_between(&kept[chunk, i, 0], min(n_kept[chunk, i], kept.shape[2] - 1), limits[i, 0], limits[i, 1],
+                        &sums[chunk, 3 * i])

@@ -176,8 +176,9 @@ def parse(argv):
         raise SystemExit(1)
     parser = _parser()
     try:
-        args = parser.parse_args(_normalised(argv))
-        args.given = {token.partition('=')[0] for token in _normalised(argv)}
+        tokens = _normalised(argv)
+        args = parser.parse_args(tokens)
+        args.given = {token.partition('=')[0] for token in tokens}
         args.started = datetime.now(UTC)
         if args.allm:
             args.nim = args.ndm = args.cim = True

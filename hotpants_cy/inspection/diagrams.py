@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from ..exceptions import InputError
-from .pictures import BLUE, ORANGE, difference_plane, figure_for
-from .plots import BAD, RANGE
+from .pictures import BLUE, ORANGE, difference_plane
+from .plots import BAD, RANGE, figure_for
 from .samples import image_boxes, pair_of, robust_width
 from .stars import sample_stars
 

@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 
 from ..stamps.substamp import SubstampStatus
-from .plots import BAD, RANGE, _sigma_scale, _sky_scale
+from .plots import BAD, RANGE, figure_for, sigma_scale, sky_scale
 from .samples import pair_of, robust_width
 
 __all__ = ['plot_result', 'plot_substamps']
@@ -64,11 +64,11 @@ def plot_result(result, figure=None):
         significance = _extremes(difference / noise, step)
     difference = _binned(difference, step)
     spread = RANGE * (robust_width(difference) or 1.0)
-    sky = _sky_scale(science, template)
+    sky = sky_scale(science, template)
     directions = {run.direction for run in result._hot.live_regions}
     titles = ('Science' + ', matched' * ('i' in directions), 'Template' + ', matched' * ('t' in directions),
               'Difference', 'Difference / noise')
-    scales = sky, sky, {**_sigma_scale(), 'vmin': -spread, 'vmax': spread}, _sigma_scale()
+    scales = sky, sky, {**sigma_scale(), 'vmin': -spread, 'vmax': spread}, sigma_scale()
     panels = _sky_axes(figure, result.difference.wcs)
     extent = [-0.5, step * science.shape[1] - 0.5, -0.5, step * science.shape[0] - 0.5]
     for axes, plane, title, scale in zip(panels, (science, template, difference, significance), titles, scales,
@@ -124,7 +124,7 @@ def plot_substamps(result, n=8, figure=None):
         own, shared = _star_scale(raw[1 if t else 0]), _star_scale(target)
         with np.errstate(divide='ignore', invalid='ignore'):
             left = _cutout(difference, star, half) / _cutout(sigma, star, half)
-        scales = *((shared, own) if t else (own, shared)), shared, (0, _sigma_scale())
+        scales = *((shared, own) if t else (own, shared)), shared, (0, sigma_scale())
         for axes, plane, (sky, scale) in zip(row, (*raw, model, left), scales, strict=True):
             axes.imshow(plane - sky, origin='lower', interpolation='nearest', **scale)
             axes.set(xticks=[], yticks=[], facecolor=BAD)
@@ -235,14 +235,6 @@ def _mark_stars(panels, result):
 
 
 # -- figures ----------------------------------------------------------------------------------
-
-def figure_for(figure, size, layout='constrained'):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('plots need matplotlib, which is missing: pip install hotpants-cy[all]') from error
-    return Figure(figsize=size, dpi=110, layout=layout) if figure is None else figure
-
 
 def panels_height(width, shape):
     """Height in inches of a figure with 2 x 2 images of a shape, which leaves no gaps between them."""

@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.stats import mad_std
 
-__all__ = ['plot_triptych']
+__all__ = ['BAD', 'RANGE', 'figure_for', 'plot_triptych', 'sigma_scale', 'sky_scale']
 
 TITLES = 'Science', 'Template', 'Difference'
 RANGE = 8           # of the difference, in sigmas
@@ -46,18 +46,14 @@ def plot_triptych(science, template, difference, *, transients=None, figure=None
     >>> [axes.get_title() for axes in figure.axes[:3]]
     ['Science', 'Template', 'Difference']
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError('plots need matplotlib, which is missing: pip install hotpants-cy[all]') from error
+    figure = figure_for(figure, (12, 4.25), layout=None, dpi=120)
     science, template, difference = (_plane(image) for image in (science, template, difference))
     science, template = (plane - np.nanmedian(plane) for plane in (science, template))
     difference = difference / (mad_std(difference, ignore_nan=True) or 1.0)
 
-    figure = Figure(figsize=(12, 4.25), dpi=120) if figure is None else figure
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     figure.subplots_adjust(left=0.005, right=0.945, bottom=0.015, top=0.915, wspace=0.02)
-    sky, sigmas = _sky_scale(science, template), _sigma_scale()
+    sky, sigmas = sky_scale(science, template), sigma_scale()
     for axes, plane, title, scale in zip(panels, (science, template, difference), TITLES, (sky, sky, sigmas),
                                          strict=True):
         shown = axes.imshow(plane, origin='lower', interpolation='nearest', **scale)
@@ -68,6 +64,15 @@ def plot_triptych(science, template, difference, *, transients=None, figure=None
     bar = figure.colorbar(shown, cax=panels[2].inset_axes((1.02, 0, 0.03, 1)), ticks=[-RANGE, 0, RANGE])
     bar.ax.set_yticklabels([f'−{RANGE}σ', '0', f'{RANGE}σ'], fontsize=13)
     return figure
+
+
+def figure_for(figure, size, layout='constrained', dpi=110):
+    """The figure given, or a new one of that size in inches, which no window knows of."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('plots need matplotlib, which is missing: pip install hotpants-cy[all]') from error
+    return Figure(figsize=size, dpi=dpi, layout=layout) if figure is None else figure
 
 
 def _plane(image):
@@ -81,7 +86,7 @@ def _plane(image):
     return plane
 
 
-def _sky_scale(science, template):
+def sky_scale(science, template):
     """One asinh scale for both: linear over the noise of the sky, bright stars black."""
     from matplotlib.colors import AsinhNorm
     noise = max(mad_std(science, ignore_nan=True), mad_std(template, ignore_nan=True)) or 1.0
@@ -89,7 +94,8 @@ def _sky_scale(science, template):
     return {'norm': AsinhNorm(linear_width=4 * noise, vmin=-3 * noise, vmax=top), 'cmap': 'gray_r'}
 
 
-def _sigma_scale():
+def sigma_scale():
+    """From blue over white to red, in sigmas."""
     return {'vmin': -RANGE, 'vmax': RANGE, 'cmap': 'RdBu_r'}
 
 

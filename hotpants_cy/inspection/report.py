@@ -11,7 +11,8 @@ from ..products.files import TextFile
 from .diagrams import plot_kernel, plot_quality
 from .expectations import EXPECTATIONS
 from .page import PAGE
-from .pictures import figure_for, panels_height, plot_result, plot_substamps
+from .pictures import panels_height, plot_result, plot_substamps
+from .plots import figure_for
 
 __all__ = ['write_report']
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..instructions import loops
 from ..progress import in_parts
-from .fourier import RANGE
+from .fourier import rounding_stays_small
 from .spatial import Monomials
 
 __all__ = ['convolve_exactly']
@@ -80,14 +80,8 @@ def fft_pays(model, data, variance, noise):
     transforms = len(Monomials(model.ko)) + seen * len(Monomials(2 * model.ko)) + 1 + seen
     # a tap costs as many sums, in single precision, as it has terms
     taps = model.basis.width**2 * (2 + model.ko + seen * 2)
-    return taps > TAPS_PER_TRANSFORM * transforms and _even(data) and (not variance.size or _even(variance))
-
-
-def _even(plane):
-    sample = plane.reshape(-1)[::max(1, plane.size // 100_000)]
-    scatter = np.median(np.abs(sample - np.median(sample)))
-    brightest = max(abs(float(plane.max())), abs(float(plane.min())))
-    return bool(brightest < RANGE * scatter)             # False if there is a NaN
+    return taps > TAPS_PER_TRANSFORM * transforms and all(
+        rounding_stays_small(plane) for plane in (data, variance) if plane.size)
 
 
 def convolve_by_fft(model, data, variance, noise, plain_variance, planes, background, n_threads):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-__all__ = ['convolve_by_fft', 'fft_is_faster']
+__all__ = ['convolve_by_fft', 'fft_is_faster', 'rounding_stays_small']
 
 # Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT.
 TAPS_PER_POINT = 150
@@ -26,10 +26,15 @@ def fft_is_faster(data, width, step):
     length = step + width - 1                            # near enough, and no need of scipy yet
     if (width * step)**2 < TAPS_PER_POINT * length**2 * math.log2(length):
         return False
-    sample = data.reshape(-1)[::max(1, data.size // 100_000)]
+    return rounding_stays_small(data)
+
+
+def rounding_stays_small(plane):
+    """Whether no pixel of a plane is so bright that the rounding of an FFT would show; false if one is NaN."""
+    sample = plane.reshape(-1)[::max(1, plane.size // 100_000)]
     scatter = np.median(np.abs(sample - np.median(sample)))
-    brightest = max(abs(float(data.max())), abs(float(data.min())))
-    return bool(brightest < RANGE * scatter)             # False if there is a NaN
+    brightest = max(abs(float(plane.max())), abs(float(plane.min())))
+    return bool(brightest < RANGE * scatter)
 
 
 def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):

@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 
 from ..exceptions import InputError
+from .ds9 import pixels_of_regions
+from .sky import observation_time, pixels_of_sky
 
 __all__ = ['observation_time', 'pixel_positions']
 
@@ -20,8 +22,6 @@ EQUATORIAL = ('ra', 'dec')
 ACCEPTED = ('an (N, 2) array of 0-based (x, y), a table with columns ' + ' or '.join(map(','.join, PIXEL_COLUMNS))
             + ' (0-based pixels), ' + ' or '.join(SKY_COLUMNS) + ' (SkyCoord) or ra,dec (degrees), a SkyCoord, a ds9 '
             'region file, or a file with such a table')
-TIMES = (('MJD-AVG', 'mjd'), ('MJD-OBS', 'mjd'), ('DATE-AVG', None), ('DATE-OBS', None), ('JD', 'jd'))
-POSSIBLE = 1880.0, 2200.0       # years between which an observation may lie: zeros in headers are none
 
 
 def pixel_positions(stars, frame, what='stars'):
@@ -72,59 +72,17 @@ def pixel_positions(stars, frame, what='stars'):
     if isinstance(stars, (str, os.PathLike)):
         positions = _of_file(os.path.expanduser(os.fspath(stars)), frame, what)
     elif isinstance(stars, (SkyCoord, BaseCoordinateFrame)):
-        positions = _of_sky(SkyCoord(stars), frame, what)
+        positions = pixels_of_sky(SkyCoord(stars), frame, what)
     elif _is_table(stars):
         positions = _of_table(_as_table(stars, what), frame, what)
     elif isinstance(stars, (list, tuple)) and len(stars) and all(isinstance(star, SkyCoord) for star in stars):
-        positions = _of_sky(SkyCoord(list(stars)), frame, what)
+        positions = pixels_of_sky(SkyCoord(list(stars)), frame, what)
     else:
         positions = _of_pairs(stars, what)
     known = np.isfinite(positions).all(axis=1)
     if not known.all():
         _log.info('%d of %d %s have no position on the image and are left out', np.sum(~known), len(known), what)
     return positions[known]
-
-
-def observation_time(meta, wcs=None):
-    """When an image was taken.
-
-    Parameters
-    ----------
-    meta : dict-like or None
-        Header. The first usable one of MJD-AVG, MJD-OBS, DATE-AVG, DATE-OBS and JD counts, on the scale TIMESYS.
-    wcs : `~astropy.wcs.WCS`, optional
-        What is asked next.
-
-    Returns
-    -------
-    `~astropy.time.Time` or None
-
-    Examples
-    --------
-    >>> from hotpants_cy.stamps.positions import observation_time
-    >>> observation_time({'DATE-OBS': '2026-03-01T04:05:06'}).isot
-    '2026-03-01T04:05:06.000'
-    """
-    from astropy.time import Time
-    header = {str(key).upper(): meta[key] for key in meta or () if str(key).strip()}
-    inner = getattr(getattr(wcs, 'low_level_wcs', wcs), 'wcs', None)
-    candidates = [(header.get(key), form) for key, form in TIMES]
-    candidates += [(getattr(inner, name, None), form) for name, form in
-                   (('mjdavg', 'mjd'), ('mjdobs', 'mjd'), ('dateavg', None), ('dateobs', None))]
-    scale = str(header.get('TIMESYS', 'utc')).strip().lower()
-    scale = scale if scale in Time.SCALES and scale != 'local' else 'utc'
-    for value, form in candidates:
-        if value is None or value == '':
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')
-                time = Time(float(value) if form else str(value).strip(), format=form, scale=scale)
-                if POSSIBLE[0] < time.jyear < POSSIBLE[1]:
-                    return time
-        except (TypeError, ValueError):
-            continue
-    return None
 
 
 # -- pixels ---------------------------------------------------------------------------------------
@@ -199,9 +157,9 @@ def _of_table(table, frame, what):
             return np.column_stack([_numbers(table[names[name]], None, what) for name in (x, y)])
     for name in SKY_COLUMNS:
         if name in names and isinstance(table[names[name]], SkyCoord):
-            return _of_sky(table[names[name]], frame, what)
+            return pixels_of_sky(table[names[name]], frame, what)
     if all(name in names for name in EQUATORIAL):
-        return _of_sky(_equatorial(table, names, what), frame, what)
+        return pixels_of_sky(_equatorial(table, names, what), frame, what)
     raise InputError(f'{what}: the table has columns {", ".join(table.colnames) or "of no name"}; {what} must be '
                      f'{ACCEPTED}')
 
@@ -264,45 +222,6 @@ def _angles(texts, unit, what):
         raise InputError(f'{what}: {error}') from error
 
 
-# -- the sky --------------------------------------------------------------------------------------
-
-def _of_sky(sky, frame, what):
-    """Pixels of coordinates, moved to the time of the observation."""
-    if frame.wcs is None or not getattr(frame.wcs, 'has_celestial', True):
-        raise InputError(f'{what}: {sky.size} positions on the sky were given, but the science image has no celestial '
-                         'WCS; give pixels, or an image with a WCS')
-    if sky.size == 0:
-        return np.empty((0, 2))
-    sky = _moved(sky.reshape(1) if sky.isscalar else sky.ravel(), observation_time(frame.meta, frame.wcs), what)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')     # of what lies far outside, distortions cannot be inverted
-            x, y = frame.wcs.world_to_pixel(sky)
-    except Exception as error:
-        raise InputError(f'{what}: the WCS of the science image does not take {sky.frame.name} coordinates to pixels: '
-                         f'{error}') from error
-    return np.column_stack([np.ma.filled(np.ma.asarray(v, float), np.nan) for v in (x, y)])
-
-
-def _moved(sky, time, what):
-    """Coordinates at another time, if they say how they move, and from when."""
-    from astropy import units as u
-    from astropy.coordinates import SkyCoord
-    if 's' not in sky.data.differentials:
-        return sky
-    if sky.obstime is None or time is None:
-        _log.info('the proper motions of the %s are not used: there is no %s', what,
-                  'epoch of the positions' if sky.obstime is None else 'time of observation in the header')
-        return sky
-    icrs = sky.icrs
-    motion = u.Quantity([icrs.pm_ra_cosdec, icrs.pm_dec], u.mas / u.yr)
-    motion[:, ~np.isfinite(motion).all(axis=0)] = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')     # ERFA about distances that nobody knows
-        start = SkyCoord(icrs.ra, icrs.dec, pm_ra_cosdec=motion[0], pm_dec=motion[1], obstime=sky.obstime)
-        return start.apply_space_motion(new_obstime=time)
-
-
 # -- files ----------------------------------------------------------------------------------------
 
 def _of_file(path, frame, what):
@@ -312,7 +231,7 @@ def _of_file(path, frame, what):
         with open(path, encoding='utf-8', errors='replace') as file:
             text = file.read() if path.lower().endswith('.reg') else file.read(200)
             if path.lower().endswith('.reg') or text.startswith('# Region file format: DS9'):
-                return _of_regions(text + file.read(), path, frame, what)
+                return pixels_of_regions(text + file.read(), path, frame, what)
     except OSError as error:
         raise InputError(f'{what}: cannot read {path}: {error.strerror}') from error
     return _of_table(_read_table(path, what), frame, what)
@@ -333,70 +252,3 @@ def _read_table(path, what):
         reason = str(error).strip().split('\n')[0]
         raise InputError(f'{what}: {path} is neither a ds9 region file nor a table that astropy reads: '
                          f'{reason}') from error
-
-
-SYSTEMS = {'image': None, 'physical': None, 'icrs': 'icrs', 'fk5': 'fk5', 'j2000': 'fk5', 'fk4': 'fk4',
-           'b1950': 'fk4', 'galactic': 'galactic', 'ecliptic': 'barycentricmeanecliptic'}
-OTHER_SYSTEMS = 'linear', 'amplifier', 'detector', 'wcs'
-SHAPE = re.compile(r'\+?\s*(?P<shape>[a-z]+)\s*(?:\(\s*|\s)(?P<rest>.*)', re.IGNORECASE)
-CENTRED = 'circle', 'point', 'box', 'rotbox', 'ellipse', 'annulus'
-
-
-def _of_regions(text, path, frame, what):
-    """Centres of ds9 regions, which count image pixels from 1."""
-    system, passed, places = 'physical', 0, []
-    for number, line in enumerate(text.splitlines(), 1):
-        # what follows # are properties or a remark; a text among them may hold semicolons
-        for part in filter(None, map(str.strip, line.split('#')[0].split(';'))):
-            word = part.lower()
-            if word in SYSTEMS:
-                system = word
-                continue
-            if word in OTHER_SYSTEMS or re.fullmatch('wcs[a-z]', word):
-                raise InputError(f'{what}: {path}, line {number}: the coordinate system {word} is not known here; '
-                                 f'save the regions in one of {", ".join(SYSTEMS)}')
-            match = SHAPE.match(part)
-            if match is None or match['shape'].lower() not in CENTRED:
-                passed += word.split()[0] != 'global'
-                continue
-            values = re.split(r'[,\s)]+', match['rest'])
-            if len(values) < 2 or not values[1]:
-                raise InputError(f'{what}: {path}, line {number}: {part[:60]!r} has no position')
-            places.append((system, *values[:2], number))
-    if passed:
-        _log.info('%s: %d regions that are excluded, or are no %s, are passed over', path, passed, ', '.join(CENTRED))
-    positions = np.full((len(places), 2), np.nan)
-    for system in {place[0] for place in places}:
-        rows = [k for k, place in enumerate(places) if place[0] == system]
-        positions[rows] = _of_system(system, [places[k] for k in rows], path, frame, what)
-    return positions
-
-
-def _of_system(system, places, path, frame, what):
-    """Pixels of the regions of one coordinate system."""
-    from astropy import units as u
-    from astropy.coordinates import Angle, SkyCoord
-    lon, lat = [], []
-    for _, first, second, number in places:
-        try:
-            if SYSTEMS[system] is None:
-                lon.append(float(first.rstrip('ip')))
-                lat.append(float(second.rstrip('ip')))
-            else:
-                hours = ':' in first and SYSTEMS[system] in ('icrs', 'fk5', 'fk4')
-                lon.append(Angle(first, u.hourangle if hours else u.deg).to_value(u.deg))
-                lat.append(Angle(second, u.deg).to_value(u.deg))
-                if not abs(lat[-1]) <= 90:
-                    raise ValueError(f'{second} is no latitude')
-        except ValueError as error:
-            raise InputError(f'{what}: {path}, line {number}: ({first}, {second}) is no position in the coordinate '
-                             f'system {system}: {error}') from error
-    if SYSTEMS[system] is not None:
-        return _of_sky(SkyCoord(lon, lat, unit='deg', frame=SYSTEMS[system]), frame, what)
-    pixels = np.column_stack([lon, lat])
-    if system == 'physical':
-        # IRAF's keywords: image = LTM physical + LTV
-        meta = frame.meta or {}
-        pixels = pixels * [float(meta.get(key, 1)) for key in ('LTM1_1', 'LTM2_2')]
-        pixels = pixels + [float(meta.get(key, 0)) for key in ('LTV1', 'LTV2')]
-    return pixels - 1

@@ -72,11 +72,11 @@ def stars_by_cell(stars, region, grid, most):
 
 def refused_substamps(seeds, direction):
     """The stars that were refused, as substamps of one direction with their reasons."""
-    refused = []
+    refused, scores = [], seeds.score
     for k in np.flatnonzero(~seeds.good):
         position = seeds.measures.positions[k]
         x, y = (round(float(v)) for v in position) if np.isfinite(position).all() else (-1, -1)
-        score = seeds.score[k]
+        score = scores[k]
         refused.append(Substamp(int(k), -1, x, y, float(score) if np.isfinite(score) else 0.0, direction,
                                 SubstampStatus.REFUSED, seeds.reasons[k]))
     return refused
