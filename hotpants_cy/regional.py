@@ -14,6 +14,7 @@ from .kernel.design import Design
 from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
+from .kernel.weighted import WeightedDesign
 from .products.difference import Products, convolve_again, fill_bad, subtract_region
 from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_chi2
 from .stamps.grid import Side, find_stamps
@@ -180,7 +181,10 @@ class RegionalSubtraction:
         ------
         NoStampsError, TooFewStampsError, SingularFitError
         """
-        self.fit = iterate(self.design(self.direction), self._mask)
+        design = self.design(self.direction)
+        if self.config.weights or self.config.robust:
+            design = WeightedDesign.of(design)
+        self.fit = iterate(design, self._mask)
         self._closeup.models[self.direction] = self.fit.model
         self.statistics = {'SSSIG': self.fit.mean_merit, 'SSSCAT': self.fit.merit_scatter}
 

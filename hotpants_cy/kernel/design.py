@@ -130,6 +130,17 @@ class Design:
         return KernelModel(solution, self.basis, self.config.ko, self.config.bgo, self.frame, self.direction,
                            self.config.block_width)
 
+    def outliers(self, mean, scatter):
+        """Slots whose substamps fit much worse than the others, and words for it."""
+        n_sigma = self.config.single('ks')
+        # a stamp that has just been passed on is judged by its last chi2, as in C (P13)
+        slots = [k for k, stamp in enumerate(self.stamps) if stamp.alive and stamp.chi2 - mean > n_sigma * scatter]
+        return slots, f'its merit is more than {n_sigma:g} x {scatter:.3g} above {mean:.3g}'
+
+    def finish(self, model):
+        """The last model, with all that is known of it."""
+        return model
+
     def background_covariance(self, slots, mean_merit):
         """Covariance of the background coefficients, as if all pixels fitted were alike.
 

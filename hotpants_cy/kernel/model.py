@@ -42,6 +42,8 @@ class KernelModel:
         Which image it convolves: the template or the science image.
     block_width : int
         Pixels in x and y over which one kernel serves when it is applied [C: ``-kcs``].
+    covariance : float64 array (n, n), optional
+        Of the ``solution``; fits with ``weights`` or ``robust`` have it.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class KernelModel:
     frame: RegionFrame
     direction: str
     block_width: int
+    covariance: np.ndarray | None = None
 
     def __eq__(self, other):
         if not isinstance(other, KernelModel):
@@ -120,6 +123,10 @@ class KernelModel:
             kernel += a * picture                    # one by one, as spec 6.4 sums them
         return kernel
 
+    def images(self, x, y):
+        """Pictures of the kernel at (n,) positions, (n, width, width); see `image`."""
+        return np.tensordot(self.coefficients(x, y), self.basis.images, 1)
+
     def sum(self, x, y):
         """Sum of the kernel at a position: the flux ratio of the two images.
 
@@ -134,6 +141,28 @@ class KernelModel:
         """
         # pixel after pixel: NumPy's pairwise sum would round differently
         return float(np.cumsum(self.image(x, y))[-1])
+
+    def sum_error(self, x, y):
+        """Standard deviation of the kernel sum at a position, from the noise of the stars that it was fitted to.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        float
+            NaN if it is not known: only a fit with ``weights`` or ``robust`` tells.
+        """
+        if self.covariance is None:
+            return float('nan')
+        sums = self.basis.images.sum(axis=(1, 2))
+        terms = Monomials(self.ko).values(*self.frame.normalise(*_position(x, y)))
+        slope = np.zeros(len(self.solution))
+        slope[0] = sums[0]
+        slope[1:1 + self.varying.size] = np.outer(sums[1:], terms).ravel()
+        return float(np.sqrt(max(slope @ self.covariance @ slope, 0.0)))
 
     def background(self, x, y):
         """Background at positions, in data units.
