@@ -218,6 +218,9 @@ class RegionalSubtraction:
         self.products = p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads,
                                             self.written_range, keep_convolved or self.written_range is not None, work)
         self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
+        if model.covariance is not None:
+            (x0, y0), (ny, nx) = self.region.origin, self.region.shape
+            self.statistics['KSUME'] = model.sum_error(x0 + nx // 2, y0 + ny // 2)
         if config.rescale_ok:
             rescale_ok_noise(p.noise, p.flags, self.statistics['NSCALO'])
         fill_bad(p, config, model.half_width, self.n_threads)

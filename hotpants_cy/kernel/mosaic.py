@@ -69,6 +69,10 @@ class KernelMosaic:
         """Sum of the kernel at a position; see `KernelModel.sum`."""
         return self.at(x, y).sum(x, y)
 
+    def sum_error(self, x, y):
+        """Standard deviation of the kernel sum at a position; see `KernelModel.sum_error`."""
+        return self.at(x, y).sum_error(x, y)
+
     def background(self, x, y):
         """Background at positions, in data units; see `KernelModel.background`."""
         values = np.vectorize(lambda a, b: self.at(a, b).background(a, b), otypes=[float])(x, y)
