@@ -26,6 +26,7 @@ __all__ = ['RegionalSubtraction']
 
 log = logging.getLogger(__name__)
 
+MOST_STARS = 400         # of a fit with weights, which takes all stars and not one of each stamp
 SIDES = {'t': 'template', 'i': 'science'}
 
 
@@ -181,10 +182,12 @@ class RegionalSubtraction:
         ------
         NoStampsError, TooFewStampsError, SingularFitError
         """
-        design = self.design(self.direction)
         if self.config.weights or self.config.robust:
-            design = WeightedDesign.of(design)
-        self.fit = iterate(design, self._mask)
+            self._designs = {}
+            self.sides[self.direction].spread(MOST_STARS)
+            self.fit = iterate(WeightedDesign.of(self.design(self.direction)), self._mask)
+        else:
+            self.fit = iterate(self.design(self.direction), self._mask)
         self._closeup.models[self.direction] = self.fit.model
         self.statistics = {'SSSIG': self.fit.mean_merit, 'SSSCAT': self.fit.merit_scatter}
 

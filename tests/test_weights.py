@@ -115,7 +115,7 @@ def test_the_weighted_fit_is_that_of_linear_algebra():
     noise[:n, :n] = np.sum(weighing.weights * sight.seen_variance(7)) * (pictures @ pictures.T)
     plain = np.linalg.solve(products, (vectors * weights) @ sight.target.ravel())
     expected = plain + np.linalg.solve(products, noise @ plain)
-    solution, _ = weighted._solve_weighted(sight, weighing)
+    solution, *_ = weighted._solve_weighted(sight, weighing)
     assert_allclose(vectors.T @ solution, vectors.T @ expected, rtol=1e-6)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..stamps.shapes import cutouts
 from .fourier import convolve_stack
-from .weights import extra_scatter, influence, model_error, predicted_variance
+from .weights import LARGEST_ERROR, extra_scatter, influence, model_error, predicted_variance
 
 __all__ = ['Sight', 'Weighing', 'chi2']
 
@@ -64,11 +64,11 @@ class Sight:
         inside = slice(half_width, -half_width or None)
         return self.source_variance[:, inside, inside].reshape(self.target.shape)
 
-    def pixels(self, half):
-        """Positions (x, y) of the pixels of substamps of half width ``half``."""
+    def pixels(self, half, which=slice(None)):
+        """Positions (x, y) of the pixels of substamps of half width ``half``, of all or of some of them."""
         offsets = np.arange(-half, half + 1)
         dy, dx = (v.ravel() for v in np.meshgrid(offsets, offsets, indexing='ij'))
-        return self.x[:, np.newaxis] + dx, self.y[:, np.newaxis] + dy
+        return self.x[which, np.newaxis] + dx, self.y[which, np.newaxis] + dy
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,15 @@ class Weighing:
     model : float64 array
         Prediction of the target.
     variance : float64 array
-        Of target minus prediction.
+        Of target minus prediction, with the error of the model.
     white : float64 array
         The part of it that is not correlated from pixel to pixel.
     good : bool array
     weights : float64 array
     influence : float64 array (n,)
         Of whole stars, from 0 to 1.
+    error : float
+        Of the model: the part of the light of stars that it misses beyond noise.
     """
 
     model: np.ndarray
@@ -95,10 +97,15 @@ class Weighing:
     good: np.ndarray
     weights: np.ndarray
     influence: np.ndarray
+    error: float
 
     @classmethod
-    def of(cls, design, sight, model):
-        """Weigh the pixels of a `Sight` under a `KernelModel`."""
+    def of(cls, design, sight, model, largest_error=LARGEST_ERROR):
+        """Weigh the pixels of a `Sight` under a `KernelModel`.
+
+        The error of the model excuses residuals of bright stars from the loss, but takes no weight from them: with less
+        of them the model would get worse, and its error larger. From one kernel to the next it must not grow.
+        """
         config = design.config
         predicted = _prediction(design, sight, model)
         model_variance, good = _through(sight, model, config.single('kfm'))
@@ -107,12 +114,12 @@ class Weighing:
         variance = np.where(good, variance, 1.0)
         residual = np.where(good, sight.target - predicted, 0)
         stars = predicted - np.median(predicted, axis=1)[:, np.newaxis]
-        error = model_error(residual, variance, stars, good)
-        variance = variance + np.square(error * stars)
+        error = min(model_error(residual, variance, stars, good), largest_error)
+        noise, variance = variance, variance + np.square(error * stars)
         stars_count = _star_influence(residual, variance, np.where(good, stars, 0), good, config.robust)
         weights = influence(residual / np.sqrt(variance), config.robust) * stars_count[:, np.newaxis]
-        weights = np.where(good, weights / (variance if config.weights else np.median(variance[good])), 0)
-        return cls(predicted, variance, np.maximum(variance - model_variance, 0), good, weights, stars_count)
+        weights = np.where(good, weights / (noise if config.weights else np.median(noise[good])), 0)
+        return cls(predicted, variance, np.maximum(variance - model_variance, 0), good, weights, stars_count, error)
 
 
 def chi2(residual, variance, good):

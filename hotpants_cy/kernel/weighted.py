@@ -34,8 +34,8 @@ class WeightedDesign(Design):
 
     Attributes
     ----------
-    last : (Sight, Weighing, float64 array)
-        Of the last solution: what was seen, how it was weighed, and the equations.
+    last : (Sight, Weighing, (float64 array, float64 array))
+        Of the last solution: what was seen, how it was weighed, the equations and what noise adds to them.
     covariance : float64 array
         Of the last coefficients, after `finish`.
     """
@@ -55,9 +55,9 @@ class WeightedDesign(Design):
         model = Design.solve(self, self._alike(np.asarray(slots)))
         weighing = Weighing.of(self, sight, model)
         for number in range(1, ROUNDS + 1):
-            solution, equations = self._solve_weighted(sight, weighing)
+            solution, *equations = self._solve_weighted(sight, weighing)
             model, before = self.model_of(solution), weighing
-            weighing = Weighing.of(self, sight, model)
+            weighing = Weighing.of(self, sight, model, before.error)
             change = np.max(np.abs(weighing.model - before.model) / np.sqrt(weighing.variance), where=weighing.good,
                             initial=0)
             if change < SETTLED:
@@ -80,7 +80,7 @@ class WeightedDesign(Design):
     # -- equations ----------------------------------------------------------------------------
 
     def _solve_weighted(self, sight, weighing):
-        """Solution without the bias of the noise in the convolved image, and the equations it comes from."""
+        """Solution without the bias of the noise in the convolved image; the equations, and what noise adds to them."""
         gram, rhs = self._products(sight, weighing.weights)
         matrix, vector = self.sum_up(sight, gram, rhs)
         noise, _ = self.sum_up(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
@@ -92,7 +92,7 @@ class WeightedDesign(Design):
         if solution is None:
             raise SingularFitError(f'the weighted fit of kernel and background to {len(sight.slots)} substamps has no '
                                    'finite solution: lower ko, bgo or the degrees, or find more stars')
-        return solution, matrix
+        return solution, matrix, noise
 
     def _products(self, sight, weights):
         """Products of the vectors of each substamp under the weights (spec 5.2)."""
@@ -126,7 +126,7 @@ class WeightedDesign(Design):
 
     def all_vectors(self, sight, k):
         """Vectors of kernel and background of the k-th substamp seen, (n, pixels)."""
-        x, y = (v[k] for v in sight.pixels(self.config.rss))
+        x, y = (v[0] for v in sight.pixels(self.config.rss, [k]))
         background = self.background_terms.values(*self.frame.normalise(x, y))
         return np.concatenate([self.vectors[sight.slots[k]], background.T])
 
@@ -137,7 +137,7 @@ class WeightedDesign(Design):
         if kind != 'v':
             return Design.merits(self, model, slots, mask, kind)
         sight = Sight.of(self, slots)
-        weighing = Weighing.of(self, sight, model)
+        weighing = Weighing.of(self, sight, model, self.last[1].error)
         values = chi2(sight.target - weighing.model, weighing.variance, weighing.good)
         return np.where(weighing.good.any(axis=1), values, -1.0)
 

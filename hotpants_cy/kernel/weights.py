@@ -5,7 +5,7 @@ Arrays are of shape (n stars, pixels of a substamp) throughout.
 
 import numpy as np
 
-__all__ = ['LOSSES', 'extra_scatter', 'influence', 'model_error', 'predicted_variance']
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'extra_scatter', 'influence', 'model_error', 'predicted_variance']
 
 #: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
 #: least squares fit where the noise is Gaussian.
