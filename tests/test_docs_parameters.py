@@ -15,7 +15,7 @@ def rows():
     block = re.split(r'\n(?=\S)', PAGE.split(':name: all-parameters\n\n')[1])[0]
     lines = csv.reader(textwrap.dedent(block).strip().splitlines(), delimiter='|', skipinitialspace=True, strict=True)
     cells = [[cell.strip().strip('`') for cell in row] for row in lines]
-    return {name: (flag, default) for name, flag, default, _ in cells if not name.startswith('**')}
+    return {name: (flag, default) for name, flag, default, _ in cells[1:] if not name.startswith('**')}
 
 
 def test_each_parameter_is_there():
