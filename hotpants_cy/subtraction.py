@@ -1,11 +1,13 @@
 """`subtract`: the whole job in one call, and its result."""
 
+import logging
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from .candidates import Detections
+from .exceptions import InputError
 from .inputs.bits import Bits
 from .inputs.frame import as_pair
 from .inputs.image import sibling, to_image
@@ -19,6 +21,8 @@ from .stamps.substamp import substamp_table
 from .threads import resolve_threads
 
 __all__ = ['SubtractionResult', 'automatic', 'subtract']
+
+log = logging.getLogger(__name__)
 
 
 def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, psf=None,
@@ -129,6 +133,16 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
     return climb_down(plan, fixed, attempt)
 
 
+def psf_in_the_middle(result):
+    """Picture of the PSF of a difference in the middle of the field; None if it cannot be told."""
+    ny, nx = result.difference.shape
+    try:
+        return result.psf(nx // 2, ny // 2)
+    except InputError as error:
+        log.info('the difference has no PSF: %s', error)
+        return None
+
+
 @dataclass(frozen=True, repr=False)
 class SubtractionResult(Detections):
     """What came out of a subtraction.
@@ -137,7 +151,8 @@ class SubtractionResult(Detections):
     ----------
     difference : `~astropy.nddata.CCDData`
         Science minus template, with unit, WCS, header, mask, flags (`HotpantsFlags`) and uncertainty. Masked pixels are
-        NaN.
+        NaN. Its ``psf`` is the picture of a point source in the middle of the field, made when it is first asked for;
+        `write` keeps it then.
     convolved : `~astropy.nddata.CCDData`
         The image that was convolved, with the fitted background, on the flux scale of the difference. It is made when
         it is first asked for, from the images that were subtracted, which must not have changed by then.
@@ -178,8 +193,10 @@ class SubtractionResult(Detections):
         difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
                          owned=owned)
-        return cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
-                   substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
+        result = cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
+                     substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
+        image.psf = partial(psf_in_the_middle, result)
+        return result
 
     @cached_property
     def quality(self):

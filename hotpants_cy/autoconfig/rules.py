@@ -160,7 +160,8 @@ class Rules:
         fits = max((min(self.facts.shape) - 1) // 6, 1)
         value = min(int(np.clip(wanted, *HALF_WIDTHS)), affordable, fits, self.fixed.get('rss', 1000))
         self.choose('rkernel', value, f'three times the widest Gaussian (2 x {words}), or '
-                    f'{FAR if wings else 2:g} FWHM of {broad:.2f}; from {HALF_WIDTHS[0]} to {HALF_WIDTHS[1]}; at most {affordable} for '
+                    f'{FAR if wings else 2:g} FWHM of {broad:.2f}; from {HALF_WIDTHS[0]} to {HALF_WIDTHS[1]}; '
+                    f'at most {affordable} for '
                     f'{self.facts.n_stars} stars and {fits} for {self.facts.shape[1]} x {self.facts.shape[0]} pixels')
 
     def _gaussians(self):

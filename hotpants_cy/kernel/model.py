@@ -7,7 +7,6 @@ import numpy as np
 from ..exceptions import InputError
 from ..instructions import convolution_loops, loops
 from ..progress import in_parts
-from ..threads import resolve_threads
 from .basis import GaussianBasis
 from .exact import convolve_exactly
 from .fourier import convolve_by_fft, fft_is_faster
@@ -179,15 +178,20 @@ class KernelModel:
         values = Monomials(self.bgo).evaluate(self.background_coefficients, *self.frame.normalise(x, y))
         return float(values) if values.ndim == 0 else values
 
+    @property
+    def shape(self):
+        """Shape (ny, nx) of the images that the kernel applies to."""
+        return tuple(self.frame.shape)
+
     def apply(self, image, *, background=False, exact=False, n_threads=None):
         """Convolve an image with the kernel.
 
         Parameters
         ----------
-        image : 2-D array
+        image : 2-D array, `~astropy.nddata.CCDData` or `~astropy.nddata.NDData`
             Pixels on the grid that the kernel was fitted on, of the same shape. Any numeric type.
         background : bool, optional
-            Add the background too. Default False.
+            Add the background too, in data units. Default False.
         exact : bool, optional
             Give each pixel its own kernel, not one to each block of ``block_width`` pixels. Default False.
         n_threads : int, optional
@@ -195,20 +199,23 @@ class KernelModel:
 
         Returns
         -------
-        float32 array
-            The convolved image; NaN in a frame of ``half_width`` pixels.
+        float32 array, or `~astropy.nddata.CCDData` for an image with more than pixels
+            The convolved image; NaN in a frame of ``half_width`` pixels. CCDData has the uncertainty convolved too,
+            a mask and flags where bad pixels have more than 1 % of the kernel, the unit, WCS and header of the image,
+            and its ``psf``, if it has one, convolved.
 
         Raises
         ------
         InputError
-            The image has another shape.
+            The image has another shape, or cannot be used.
         """
-        data = np.ascontiguousarray(image, np.float32)
-        if data.shape != tuple(self.frame.shape):
-            raise InputError(f'this kernel applies to images of shape {tuple(self.frame.shape)}, '
-                             f'not to one of shape {data.shape}')
-        return self.convolve_planes(data, fill=np.nan, background=background, exact=exact,
-                                    n_threads=resolve_threads(n_threads))[0]
+        from .application import apply_kernel
+        return apply_kernel(self, image, background, exact, n_threads)
+
+    def convolved(self, data, variance=None, flags=None, *, background=False, exact=False, n_threads=1):
+        """Convolve planes of the whole image: `convolve_planes` with NaN in the frame."""
+        return self.convolve_planes(data, variance, flags, fill=np.nan, background=background, exact=exact,
+                                    n_threads=n_threads)
 
     def write(self, path, *, overwrite=False):
         """Write the kernel to a FITS file.

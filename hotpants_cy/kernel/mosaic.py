@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import InputError
-from ..threads import resolve_threads
 
 __all__ = ['KernelMosaic']
 
@@ -80,17 +79,22 @@ class KernelMosaic:
 
     def apply(self, image, *, background=False, exact=False, n_threads=None):
         """Convolve an image with the kernel of each region; see `KernelModel.apply`. NaN where there is none."""
-        data = np.ascontiguousarray(image, np.float32)
-        if data.shape != tuple(self.shape):
-            raise InputError(f'this kernel applies to images of shape {tuple(self.shape)}, not to one of shape '
-                             f'{data.shape}')
-        out = np.full_like(data, np.nan)
+        from .application import apply_kernel
+        return apply_kernel(self, image, background, exact, n_threads)
+
+    def convolved(self, data, variance=None, flags=None, **options):
+        """Convolve planes of the whole image; see `KernelModel.convolved`."""
+        planes = [np.full(self.shape, np.nan, np.float32),
+                  np.zeros((0, 0) if variance is None else self.shape, np.float32),
+                  np.zeros((0, 0) if flags is None else self.shape, np.int32)]
         for model, (x0, x1, y0, y1) in zip(self.models, self.sections, strict=True):
             (xb, yb), (ny, nx) = model.frame.origin, model.frame.shape
-            part = model.apply(data[yb:yb + ny, xb:xb + nx], background=background, exact=exact,
-                               n_threads=resolve_threads(n_threads))
-            out[y0:y1 + 1, x0:x1 + 1] = part[y0 - yb:y1 + 1 - yb, x0 - xb:x1 + 1 - xb]
-        return out
+            parts = model.convolved(*(None if plane is None else np.ascontiguousarray(plane[yb:yb + ny, xb:xb + nx])
+                                      for plane in (data, variance, flags)), **options)
+            for plane, part in zip(planes, parts, strict=True):
+                if plane.size:
+                    plane[y0:y1 + 1, x0:x1 + 1] = part[y0 - yb:y1 + 1 - yb, x0 - xb:x1 + 1 - xb]
+        return planes
 
     def write(self, path, *, overwrite=False):
         """Write the kernels to a FITS file; see `KernelModel.write`."""

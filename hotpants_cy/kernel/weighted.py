@@ -54,7 +54,7 @@ class WeightedDesign(Design):
         sight = Sight.of(self, slots)
         model = Design.solve(self, self._alike(np.asarray(slots)))
         weighing = Weighing.of(self, sight, model)
-        for number in range(1, ROUNDS + 1):
+        for number in range(ROUNDS):
             solution, *equations = self._solve_weighted(sight, weighing)
             model, before = self.model_of(solution), weighing
             weighing = Weighing.of(self, sight, model, before.error)
@@ -62,7 +62,7 @@ class WeightedDesign(Design):
                             initial=0)
             if change < SETTLED:
                 break
-        log.info('weighted fit: %d rounds, the last one changed pixels by up to %.3f sigma', number, change)
+        log.info('weighted fit: %d rounds, the last one changed pixels by up to %.3f sigma', number + 1, change)
         self.last = sight, weighing, equations
         return model
 
