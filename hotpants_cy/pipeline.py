@@ -196,7 +196,7 @@ class Hotpants(PyhotpantsNames):
 
         Parameters
         ----------
-        table : `~hotpants_cy.kernel.table.KernelTable`
+        table : ``KernelTable``
             With as many regions as this object has; those without a solution fail.
         """
         for run, entry in zip(self.regions, table.regions, strict=True):
@@ -307,7 +307,7 @@ class Hotpants(PyhotpantsNames):
         return tuple(self.assemble(name) for name in ('difference', 'convolved', 'noise', 'flags'))
 
     def assemble(self, name):
-        """Plane ``name`` of `~hotpants_cy.products.difference.Products` for the whole image.
+        """Plane ``name`` of ``Products`` for the whole image.
 
         Where there is no region it is bad: NaN, with ``parity`` zero as in C; a region that failed is filled.
         """
@@ -343,6 +343,16 @@ class Hotpants(PyhotpantsNames):
         dict
             ``diff_image``, ``convolved_image``, ``noise_image``, ``output_mask``, ``stats``,
             ``conv_direction``, ``kernel_solution``, ``fit_stats``.
+
+        Examples
+        --------
+        >>> from hotpants_cy import Hotpants, HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> outputs = hot.get_final_outputs()
+        >>> outputs['diff_image'].shape, outputs['conv_direction']
+        ((256, 256), 't')
         """
         difference, convolved, noise, flags = self.convolve_and_difference()
         s, fit = self.region.statistics, self.region.fit

@@ -177,6 +177,17 @@ class SubtractionResult(Detections):
         PSF of the difference: ``psf(x, y)`` is its picture there.
     noise : DifferenceNoise
         Noise with its covariances.
+
+    Examples
+    --------
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((256, 256), seed=3, n_transients=4, transient_snr=(20, 50))
+    >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> result.direction, result.difference.unit, result.quality.verdict
+    ('t', Unit("adu"), 'good')
+    >>> bool(0.83 < result.kernel.sum(128, 128) < 0.87)      # the flux ratio, 0.85
+    True
     """
 
     difference: object
@@ -246,6 +257,11 @@ class SubtractionResult(Detections):
         from .inspection.diagrams import plot_kernel
         return plot_kernel(self, figure, grid)
 
+    def plot_kernel_at(self, x, y, ax=None):
+        """Show the kernel at a position; see `hotpants_cy.inspection.diagrams.plot_kernel_at`."""
+        from .inspection.diagrams import plot_kernel_at
+        return plot_kernel_at(self, x, y, ax)
+
     def plot_substamps(self, n=8, figure=None):
         """Show stars and what is left of them; see `hotpants_cy.inspection.pictures.plot_substamps`."""
         from .inspection.pictures import plot_substamps
@@ -255,6 +271,21 @@ class SubtractionResult(Detections):
         """Show pulls, flux ratio and residuals; see `hotpants_cy.inspection.diagrams.plot_quality`."""
         from .inspection.diagrams import plot_quality
         return plot_quality(self, figure)
+
+    def plot_pulls(self, ax=None):
+        """Show difference over noise beside a Gaussian; see `hotpants_cy.inspection.diagrams.plot_pulls`."""
+        from .inspection.diagrams import plot_pulls
+        return plot_pulls(self, ax)
+
+    def plot_flux_ratio(self, ax=None):
+        """Show the sum of the kernel over the field; see `hotpants_cy.inspection.diagrams.plot_flux_ratio`."""
+        from .inspection.diagrams import plot_flux_ratio
+        return plot_flux_ratio(self, ax)
+
+    def plot_residuals(self, ax=None):
+        """Show what is left of stars by their flux; see `hotpants_cy.inspection.diagrams.plot_residuals`."""
+        from .inspection.diagrams import plot_residuals
+        return plot_residuals(self, ax)
 
     def report(self, path, overwrite=False):
         """Write an HTML page about it that needs no other file; see `hotpants_cy.inspection.report.write_report`."""

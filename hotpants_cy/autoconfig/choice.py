@@ -109,6 +109,7 @@ class Bench:
         self.exposures, self.seeds, self.n_threads = dict(zip('ti', exposures, strict=True)), seeds, n_threads
         self.radius, self.reach = RADIUS * fwhm, math.ceil(REACH * fwhm)
         self.last = None, None                   # the vectors of the last basis, and what they belong to
+        self.slots = None                        # stars that agree with one another
 
     def trial(self, config, changes):
         """Try one configuration; None if there is no room for it or not a star."""
@@ -119,9 +120,12 @@ class Bench:
         except ValueError:
             return None
         design = self.design(tried)
-        slots = range(len(design.stamps))
-        if len(slots) < LEAST_STARS:
+        if len(design.stamps) < LEAST_STARS:
             return None
+        if self.slots is None:
+            # stars that vary would vote for a kernel of their own
+            self.slots = design.alike(range(len(design.stamps)))
+        slots = self.slots[self.slots < len(design.stamps)]
         return Trial(changes, changed.n_comp_total, predicted_chi2(design, slots, self.radius))
 
     def design(self, config):
@@ -140,5 +144,7 @@ class Bench:
         side = Side.of(source.name, source.data[region.buffered], source.kernel_high, grid.nx * grid.ny)
         plant([side], self.seeds, region, grid, config)
         some = side.stamps[::-(-len(side.stamps) // MOST_STARS) or 1]          # from all over the field
-        return Design(some, source, target, region, basis_of(config),
-                      RegionFrame(region.origin, region.shape), config, self.n_threads)
+        design = Design(some, source, target, region, basis_of(config), RegionFrame(region.origin, region.shape),
+                        config, self.n_threads)
+        design.weigh_stars()
+        return design

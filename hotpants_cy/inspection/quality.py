@@ -33,6 +33,12 @@ class Measure:
     grade : {'good', 'usable', 'bad'}
     words : str
         What it is; of one that is not good, what that means and what to do.
+
+    Examples
+    --------
+    >>> from hotpants_cy.inspection.quality import Measure
+    >>> float(Measure('sky_width', 1.02, (0.8, 1.25), 'good', 'scatter of the sky over its noise'))
+    1.02
     """
 
     name: str
@@ -105,6 +111,13 @@ class Quality:
         -------
         `~astropy.table.Table`
             Columns ``name``, ``value``, ``low``, ``high``, ``grade``, ``words``.
+
+        Examples
+        --------
+        >>> from hotpants_cy.inspection.quality import Measure, Quality
+        >>> quality = Quality((Measure('sky_width', 1.02, (0.8, 1.25), 'good', 'scatter of the sky over its noise'),))
+        >>> quality.to_table().colnames
+        ['name', 'value', 'low', 'high', 'grade', 'words']
         """
         from astropy.table import Table
         rows = [(m.name, float(m.value), *m.expectation, m.grade, m.words) for m in self.measures]
@@ -118,6 +131,13 @@ class Quality:
         -------
         dict
             ``(value, comment)`` by keyword: ``QVERDICT``, and ``Q...`` for each measure that there is.
+
+        Examples
+        --------
+        >>> from hotpants_cy.inspection.quality import Measure, Quality
+        >>> quality = Quality((Measure('sky_width', 1.02, (0.8, 1.25), 'good', 'scatter of the sky over its noise'),))
+        >>> quality.cards()['QVERDICT'][0]
+        'good'
         """
         cards = {'QVERDICT': (self.verdict, 'worth of the difference: good, usable or bad')}
         for m in self.measures:

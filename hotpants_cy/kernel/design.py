@@ -17,6 +17,8 @@ __all__ = ['Design', 'solve_system']
 log = logging.getLogger(__name__)
 
 RESIDUAL_PASSES = 5
+CORE = 3                     # half width in pixels of what tells the noise of a star
+ALIKE = 2.5                  # scatters from the median that flux ratios of stars are alike within
 SEARCH_MARKS = int(Bits.T_BAD | Bits.T_SKIP | Bits.I_BAD | Bits.I_SKIP)
 
 
@@ -81,6 +83,15 @@ class Design:
             cut = np.s_[y - half:y + half + 1, x - half:x + half + 1]
             self.variance[slot] = self.source.variance(cut) + self.target.variance(cut)
 
+    def weigh_stars(self):
+        """Give each star, as a whole, one over the mean variance of its core as its weight."""
+        half = self.config.rss
+        core = slice(half - CORE, half + CORE + 1)
+        weights = 1 / np.maximum(self.variance[:, core, core].mean(axis=(1, 2), dtype=float), 1e-300)
+        weights /= weights.max(initial=1e-300)
+        self.gram *= weights[:, np.newaxis, np.newaxis]
+        self.rhs *= weights[:, np.newaxis]
+
     def local_sums(self):
         """Kernel sum of each substamp fitted alone, with a constant background; NaN if singular (spec 5.3)."""
         solutions = [self.local_solution(k) for k in range(len(self.stamps))]
@@ -91,6 +102,17 @@ class Design:
         n = len(self.basis) + 1
         lower = np.tril(self.gram[slot, :n, :n])
         return solve_system(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
+
+    def alike(self, slots):
+        """Those of ``slots`` whose stars, each fitted alone, agree in flux ratio; all, if too few do."""
+        slots = np.asarray(slots)
+        sums = np.array([solution[0] if solution is not None else np.nan
+                         for solution in map(self.local_solution, slots)])
+        if not np.isfinite(sums).any():
+            return slots
+        deviations = np.abs(sums - np.nanmedian(sums))
+        kept = deviations <= ALIKE * 1.4826 * np.nanmedian(deviations)
+        return slots[kept] if kept.sum() >= max(2 * len(self.terms), len(slots) // 3) else slots
 
     def equations(self, slots):
         """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""

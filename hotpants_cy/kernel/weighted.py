@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 ROUNDS = 12                  # of solving at most
 SETTLED = 0.02               # sigmas that no pixel changes by any more
 OUT = 0.1                    # influence below which a star leaves its place to the next of its stamp
-ALIKE = 2.5                  # scatters from the median of the flux ratios of stars to begin with
 
 
 class WeightedDesign(Design):
@@ -52,7 +51,7 @@ class WeightedDesign(Design):
         """Fit the kernel to the substamps in use at ``slots``; see `Design.solve`."""
         self._check_number(len(slots))
         sight = Sight.of(self, slots)
-        model = Design.solve(self, self._alike(np.asarray(slots)))
+        model = Design.solve(self, self.alike(slots) if self.config.robust else slots)
         weighing = Weighing.of(self, sight, model)
         for number in range(ROUNDS):
             solution, *equations = self._solve_weighted(sight, weighing)
@@ -65,17 +64,6 @@ class WeightedDesign(Design):
         log.info('weighted fit: %d rounds, the last one changed pixels by up to %.3f sigma', number + 1, change)
         self.last = sight, weighing, equations
         return model
-
-    def _alike(self, slots):
-        """Stars to begin with: those whose own flux ratios agree, if there are enough of them."""
-        if self.config.robust is None:
-            return slots
-        sums = self.local_sums()[slots]
-        if not np.isfinite(sums).any():
-            return slots
-        deviations = np.abs(sums - np.nanmedian(sums))
-        kept = deviations <= ALIKE * 1.4826 * np.nanmedian(deviations)
-        return slots[kept] if kept.sum() >= max(2 * len(self.terms), len(slots) // 3) else slots
 
     # -- equations ----------------------------------------------------------------------------
 
