@@ -25,6 +25,8 @@ from .threads import resolve_threads
 __all__ = ['Hotpants']
 
 log = logging.getLogger(__name__)
+#: The methods to call, in this order.
+STEPS = 'find_stamps', 'fit_and_select_direction', 'iterative_fit_and_clip', 'convolve_and_difference'
 
 
 class Hotpants(PyhotpantsNames):
@@ -64,6 +66,8 @@ class Hotpants(PyhotpantsNames):
     >>> from hotpants_cy.datasets import make_pair
     >>> pair = make_pair((256, 256), seed=1)
     >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> hot
+    <Hotpants: 256 x 256 pixels, next step: find_stamps>
     >>> template_stars, science_stars = hot.find_stamps()
     >>> hot.fit_and_select_direction()
     't'
@@ -94,6 +98,12 @@ class Hotpants(PyhotpantsNames):
             self.science = replace(self.science, meta=output_header)
         self._stars, self._avoid, self._avoid_radius = stars, avoid, checked_radius(avoid_radius)
         self._start()
+
+    def __repr__(self):
+        ny, nx = self.science.shape
+        ahead = STEPS[self._done:]
+        state = f'next step: {ahead[0]}' if ahead else 'all steps done'
+        return f'<{type(self).__name__}: {nx} x {ny} pixels, {state}>'
 
     def _start(self):
         """Lay out the regions; nothing is done in them yet."""

@@ -223,6 +223,10 @@ class SubtractionResult(Detections):
     def __repr__(self):
         return f'<{type(self).__name__}: {self._summary()}>'
 
+    def _repr_html_(self):
+        from .cards import result_card
+        return result_card(self)
+
     def __str__(self):
         lines = [f'Subtraction of {self._summary()}']
         if 'simplified' in self.config.reasons:

@@ -145,6 +145,10 @@ class Quality:
                 cards[EXPECTATIONS[m.name].keyword] = (float(f'{m.value:.6g}'), EXPECTATIONS[m.name].title)
         return cards
 
+    def __repr__(self):
+        faults = ''.join(f', {m.name} {m.grade}' for m in self.measures if m.grade != 'good')
+        return f'<{type(self).__name__}: {self.verdict}, {len(self.measures)} measures{faults}>'
+
     def __str__(self):
         shown = [m for m in self.measures if EXPECTATIONS[m.name].prominent or m.grade != 'good']
         lines = [f'Verdict: {self.verdict}']
@@ -155,13 +159,11 @@ class Quality:
         return '\n'.join(lines + [f'- {reason}' for reason in self.reasons])
 
     def _repr_html_(self):
-        from html import escape
-        rows = ''.join(
-            f'<tr><td>{escape(e.title)}</td><td>{e.number(m.value)}</td><td>{escape(e.range)}</td><td>{m.grade}</td></tr>'
-            for m, e in ((m, _expectation(m)) for m in self.measures))
-        reasons = ''.join(f'<li>{escape(reason)}</li>' for reason in self.reasons)
-        return (f'<p>Verdict: <b>{self.verdict}</b></p><ul>{reasons}</ul>'
-                f'<table><tr><th>measure</th><th>value</th><th>expected</th><th>grade</th></tr>{rows}</table>')
+        from ..cards import card
+        rows = [(e.title, e.number(m.value), e.range, m.grade)
+                for m, e in ((m, _expectation(m)) for m in self.measures)]
+        return card(f'Quality: {self.verdict}', rows, head=('measure', 'value', 'expected', 'grade'),
+                    notes=self.reasons)
 
 
 def _expectation(measure):

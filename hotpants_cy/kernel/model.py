@@ -78,6 +78,17 @@ class KernelModel:
 
     __hash__ = None
 
+    def __repr__(self):
+        (x0, y0), (ny, nx) = self.frame.origin, self.frame.shape
+        part = f' from ({x0}, {y0})' if x0 or y0 else ''
+        name = {'t': 'template', 'i': 'science image'}.get(self.direction, self.direction)
+        return (f'<{type(self).__name__}: {self.basis.width} x {self.basis.width} pixels, order {self.ko}, for the '
+                f'{name} of {nx} x {ny} pixels{part}, sum {self.sum(x0 + nx // 2, y0 + ny // 2):.4g} in the middle>')
+
+    def _repr_html_(self):
+        from ..cards import kernel_card
+        return kernel_card([self])
+
     @property
     def half_width(self):
         """Half width of the kernel in pixels; it is ``2 * half_width + 1`` wide."""
@@ -233,6 +244,19 @@ class KernelModel:
         ------
         OutputError
             The file cannot be written; nothing was changed then.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import hotpants_cy as hp
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kernel.write(Path(folder, 'kernel.fits'))
+        ...     hp.KernelModel.read(Path(folder, 'kernel.fits')) == kernel
+        True
         """
         from .table import write_kernels
         (x0, y0), (ny, nx) = self.frame.origin, self.frame.shape
@@ -256,6 +280,10 @@ class KernelModel:
         ------
         InputError
             The file holds no whole kernel.
+
+        Examples
+        --------
+        See `write`.
         """
         from .table import read_kernels
         return read_kernels(path)

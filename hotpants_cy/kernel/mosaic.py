@@ -30,13 +30,26 @@ class KernelMosaic:
     >>> pair = make_pair((300, 500), seed=1)
     >>> config = hp.HotpantsConfig(nregx=2, ko=0, nstampx=3, nstampy=4, force_convolve='t')
     >>> kernel = hp.subtract(pair.science, pair.template, config=config).kernel
-    >>> len(kernel.models), kernel.image(100, 100).shape
-    (2, (21, 21))
+    >>> kernel
+    <KernelMosaic: 2 kernels of 21 x 21 pixels for an image of 500 x 300 pixels>
+    >>> kernel.image(100, 100).shape
+    (21, 21)
+    >>> kernel.at(100, 100) is kernel.models[0], kernel.at(400, 100) is kernel.models[1]
+    (True, True)
     """
 
     models: list
     sections: list
     shape: tuple
+
+    def __repr__(self):
+        width = self.models[0].basis.width
+        return (f'<{type(self).__name__}: {len(self.models)} kernels of {width} x {width} pixels for an image of '
+                f'{self.shape[1]} x {self.shape[0]} pixels>')
+
+    def _repr_html_(self):
+        from ..cards import kernel_card
+        return kernel_card(self.models, self.sections, title=type(self).__name__)
 
     def at(self, x, y):
         """Model that counts at a position.

@@ -14,6 +14,7 @@ from .weights import LARGEST_ERROR, extra_scatter, influence, model_error, predi
 __all__ = ['Sight', 'Weighing', 'chi2']
 
 LARGEST_SCATTER = 0.2        # of the flux ratios of stars, relative
+FEWEST_STARS = 8             # of which one can be told to stand out
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _through(sight, model, good_fraction):
 
 def _star_influence(residual, variance, light, good, loss):
     """What whole stars count: less where their flux or their shape is not what the kernel predicts."""
-    if loss is None:
+    if loss is None or len(residual) < FEWEST_STARS:
         return np.ones(len(residual))
     information = np.maximum(np.sum(light**2 / variance, axis=1), 1e-300)
     change = np.sum(light * residual / variance, axis=1) / information
