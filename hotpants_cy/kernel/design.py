@@ -72,10 +72,13 @@ class Design:
         """Compute vectors and products of the substamps in use at ``slots``."""
         slots = np.array(list(slots), np.int32)
         xs, ys = self._positions(slots)
-        size, half = self.config.substamp_width, self.config.rss
-        self.basis.convolve(self.source_data, xs, ys, slots, half, self.vectors, self.n_threads)
-        loops('substamps').products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram,
-                                    self.rhs, np.empty((self.n_threads, size * size, self.gram.shape[1])))
+        size, half, compiled = self.config.substamp_width, self.config.rss, loops('products')
+        work = np.empty((self.n_threads, compiled.work_size(self.gram.shape[1], size)))
+        at_a_time = 2 * self.n_threads               # so that vectors are still at hand when their products are taken
+        for k in range(0, len(slots), at_a_time):
+            some = xs[k:k + at_a_time], ys[k:k + at_a_time], slots[k:k + at_a_time], half
+            self.basis.convolve(self.source_data, *some, self.vectors, self.n_threads)
+            compiled.products(self.target_data, *some, self.config.bgo, self.vectors, self.gram, self.rhs, work)
         x0, y0 = self.region.origin
         for slot, x, y in zip(slots, xs + x0, ys + y0, strict=True):
             cut = np.s_[y - half:y + half + 1, x - half:x + half + 1]
