@@ -1,5 +1,5 @@
-# Vectors of doubles for sums side by side, as wide as the instruction set that this is compiled for has them; one double
-# where the compiler has no vector types.
+# Vectors of doubles for sums side by side, as wide as the instruction set that this is compiled for has them; a single
+# double where the compiler has no vector types.
 cdef extern from *:
     """
     #if defined(__AVX__)

@@ -51,7 +51,7 @@ cdef void interleave(const double *vectors, Py_ssize_t n_basis, Py_ssize_t n_tot
 cdef void add_products(const double *pixels, Py_ssize_t n_pixels, Py_ssize_t stride, Py_ssize_t i, Py_ssize_t j,
                        double *gram) noexcept nogil:
     """Add products of four vectors, from the ``i``-th on, with two vectors of registers, from the ``j``-th on."""
-    cdef Py_ssize_t p
+    cdef Py_ssize_t _p
     cdef const double *w = pixels + i
     cdef const unaligned *a = <const unaligned *> (pixels + j)
     cdef const unaligned *b = <const unaligned *> (pixels + j + LANES)
@@ -60,7 +60,7 @@ cdef void add_products(const double *pixels, Py_ssize_t n_pixels, Py_ssize_t str
     cdef doubles a1 = (<unaligned *> (out + stride))[0], b1 = (<unaligned *> (out + stride + LANES))[0]
     cdef doubles a2 = (<unaligned *> (out + 2 * stride))[0], b2 = (<unaligned *> (out + 2 * stride + LANES))[0]
     cdef doubles a3 = (<unaligned *> (out + 3 * stride))[0], b3 = (<unaligned *> (out + 3 * stride + LANES))[0]
-    for p in range(n_pixels):
+    for _p in range(n_pixels):
         a0 = a0 + w[0] * a[0]
         b0 = b0 + w[0] * b[0]
         a1 = a1 + w[1] * a[0]
