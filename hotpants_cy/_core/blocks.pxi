@@ -1,8 +1,8 @@
 # Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 #
-# To be included where `number`, `padded`, `extra`, `render`, `prepare`, `convolve_image` and `convolve_variance` are
-# told.  A few blocks in a row make a group, whose pixels are gathered together.  The caller guarantees planes of one
-# shape, and outputs that hold their values for the frame of half a kernel: it is not touched.
+# To be included where `number`, `padded`, `extra`, `render`, `blocks_alike`, `prepare`, `convolve_image` and
+# `convolve_variance` are told.  A few blocks in a row make a group, whose pixels are gathered together.  The caller
+# guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not touched.
 from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
 
@@ -128,6 +128,10 @@ def work_size(Py_ssize_t width, Py_ssize_t step):
     return 2 * width * width + 2 * (step + width - 1) * group_stride(width, step) + extra(width, step)
 
 
+cdef inline Py_ssize_t n_blocks(const Group *g) noexcept nogil:
+    return (g.nx - g.width + g.step) // g.step
+
+
 cdef void lay_out(Block *b, Group *g, Py_ssize_t width, Py_ssize_t step, double *work) noexcept nogil:
     """Divide the work memory of one thread."""
     cdef Py_ssize_t area = width * width, size
@@ -150,7 +154,7 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
                                  double inverse_gain, double read_variance, double good_fraction,
                                  float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out,
                                  double *work) noexcept nogil:
-    cdef Py_ssize_t column, k, end = image.shape[1] - width // 2
+    cdef Py_ssize_t column = 0, n, k, end = image.shape[1] - width // 2
     cdef bint flagged = False
     cdef Block b
     cdef Group g
@@ -160,12 +164,14 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
     g.ny = b.ny + width - 1
     if b.ny <= 0:
         return
-    for column in range((x_terms.shape[0] + GROUP - 1) // GROUP):
-        g.x0 = column * GROUP * step + b.half
+    while column < x_terms.shape[0]:
+        g.x0 = column * step + b.half
         if g.x0 >= end:
             break
         g.nx = min(GROUP * step, end - g.x0) + width - 1
         gather(image, &g, b.half, g.image)
+        n = blocks_alike(&g)
+        g.nx = min(n * step, end - g.x0) + width - 1
         if variance_out.shape[0] > 0 and variance.shape[0] > 0:
             gather(variance, &g, b.half, g.variance)
         elif variance_out.shape[0] > 0:
@@ -174,13 +180,11 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
             prepare(&g)                              # it may change what was gathered
         if flags_out.shape[0] > 0:
             flagged = any_flags(flags, g.x0 - b.half, g.y0 - b.half, g.nx, g.ny)
-        for k in range(GROUP):
+        for k in range(n):
             b.x0 = g.x0 + k * step
             b.room = end - b.x0
-            if b.room <= 0:
-                break
             b.nx = min(step, b.room)
-            render(kernels, &x_terms[column * GROUP + k, 0], &y_terms[0], b.kernel)
+            render(kernels, &x_terms[column + k, 0], &y_terms[0], b.kernel)
             if image_out.shape[0] > 0:
                 b.out = &image_out[b.y0, b.x0]
                 b.out_stride = image_out.shape[1]
@@ -191,6 +195,7 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
                 convolve_variance(&b, &g, k * step, plain_variance)
             if flagged:
                 convolve_flags(flags, &b, good_fraction, flags_out)
+        column += n
 
 
 def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, const int[:, ::1] flags,

@@ -21,6 +21,11 @@ cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     return 0
 
 
+cdef inline Py_ssize_t blocks_alike(const Group *g) noexcept nogil:
+    """How many blocks of a group can be taken together."""
+    return n_blocks(g)
+
+
 cdef inline void prepare(const Group *g) noexcept nogil:
     """Pixels are taken as they are."""
 

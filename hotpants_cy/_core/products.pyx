@@ -84,7 +84,7 @@ cdef void add_products(const double *pixels, Py_ssize_t n_pixels, Py_ssize_t str
 
 cdef void gram_matrix(const double *pixels, Py_ssize_t area, Py_ssize_t n_total, double *square,
                       double *gram) noexcept nogil:
-    """Lower triangle of the products of all vectors, summed in raster order (5.2); ``square`` is a padded matrix."""
+    """Products of all vectors, summed in raster order (5.2); ``square`` is a padded matrix."""
     cdef Py_ssize_t start = 0, i, j, stride = padded(n_total)
     for i in range(stride * stride):
         square[i] = 0
@@ -94,8 +94,8 @@ cdef void gram_matrix(const double *pixels, Py_ssize_t area, Py_ssize_t n_total,
                 add_products(pixels + start * stride, min(CHUNK, area - start), stride, 4 * i, 2 * LANES * j, square)
         start += CHUNK
     for i in range(n_total):
-        for j in range(n_total):
-            gram[i * n_total + j] = square[i * stride + j]
+        for j in range(i + 1):
+            gram[i * n_total + j] = gram[j * n_total + i] = square[i * stride + j]
 
 
 cdef void right_hand_side(const double *pixels, const float *target, Py_ssize_t stride, Py_ssize_t size,
@@ -122,7 +122,7 @@ def work_size(Py_ssize_t n_total, Py_ssize_t size):
 def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, const int[::1] slots,
              Py_ssize_t half_width, int background_order, const double[:, :, ::1] vectors, double[:, :, ::1] gram,
              double[:, ::1] rhs, double[:, ::1] work):
-    """Fill ``gram`` (lower triangle) and ``rhs`` at ``slots`` from the vectors there (5.2).
+    """Fill ``gram`` and ``rhs`` at ``slots`` from the vectors there (5.2).
 
     Background coordinates are normalised by the shape of ``target``, a whole region.  ``work`` has a row of
     `work_size` per thread.

@@ -14,11 +14,12 @@ include "blocks.pxi"
 cdef enum:
     PART = 4 * HALF_LANES      # pixels of a kernel that are rendered at a time
     SPREAD = 6 * HALF_LANES    # columns that bright pixels are added to at a time
-    SKY = 45                   # pixels that the sky is known from
+    SKY = 21                   # pixels that the sky of a block is known from
     STRIDE = 17                # columns from one of them to the next
     MOST_BRIGHT = 4            # one pixel in so many, at most
 
-cdef float BRIGHT = 16         # times the median distance from the sky, from there on a pixel is bright
+cdef float BRIGHT = 12         # times the median distance from the sky, from there on a pixel is bright
+cdef float ALIKE = 4           # times that distance, up to which the skies of two blocks may differ
 cdef double NEGLIGIBLE = 2e-5  # of a variance: half of it is what the noise may be off
 
 cdef float LARGEST = 3.4028235e38
@@ -69,7 +70,7 @@ cdef struct Pixels:
 
 cdef struct Extra:
     # work memory for the sums of a group and its blocks
-    double *level              # of the sky
+    double *sky                # its level and scatter
     double *turned             # the kernel as a bright pixel spreads it, with zeros around each row
     Pixels group
     Pixels block
@@ -91,7 +92,7 @@ cdef inline Py_ssize_t most_bright(Py_ssize_t width, Py_ssize_t step) noexcept n
 
 cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     """How much more work memory the sums need."""
-    return (1 + width * turned_stride(width, step) + 2 * (step + width + 2 * most_bright(width, step))
+    return (2 + width * turned_stride(width, step) + 2 * (step + width + 2 * most_bright(width, step))
             + step * sums_stride(step))
 
 
@@ -99,8 +100,8 @@ cdef Extra divide(const Group *g) noexcept nogil:
     """Divide the work memory of `extra`."""
     cdef Extra e
     cdef Py_ssize_t rows = g.step + g.width, most = most_bright(g.width, g.step)
-    e.level = g.more
-    e.turned = e.level + 1
+    e.sky = g.more
+    e.turned = e.sky + 2
     e.group.starts = <Py_ssize_t *> (e.turned + g.width * turned_stride(g.width, g.step))
     e.group.places = e.group.starts + rows
     e.group.heights = <double *> (e.group.places + most)
@@ -125,13 +126,13 @@ cdef float middle(float *values, int n) noexcept nogil:
     return values[n // 2]
 
 
-cdef void find_sky(const Group *g, float *level, float *scatter) noexcept nogil:
-    """Level of the sky and scatter around it, from a few pixels in as many columns and rows."""
+cdef void find_sky(const Group *g, Py_ssize_t x0, Py_ssize_t nx, float *level, float *scatter) noexcept nogil:
+    """Level of the sky of a block and scatter around it, from a few pixels in as many columns and rows."""
     cdef float[SKY] sky
     cdef float v
     cdef int i, n = 0
     for i in range(SKY):
-        v = g.image[i * g.ny // SKY * g.stride + i * STRIDE % g.nx]
+        v = g.image[i * g.ny // SKY * g.stride + x0 + i * STRIDE % nx]
         if isfinite(v):
             sky[n] = v
             n += 1
@@ -142,6 +143,26 @@ cdef void find_sky(const Group *g, float *level, float *scatter) noexcept nogil:
     for i in range(n):
         sky[i] = fabsf(sky[i] - level[0])
     scatter[0] = middle(sky, n)
+
+
+cdef Py_ssize_t blocks_alike(const Group *g) noexcept nogil:
+    """How many blocks of a group have the same sky; ``g.more`` gets mean level and scatter of these."""
+    cdef Py_ssize_t k, n = n_blocks(g)
+    cdef float first = 0, smallest = 0, level, scatter
+    cdef double levels = 0, scatters = 0
+    for k in range(n):
+        find_sky(g, k * g.step, min(g.step + g.width - 1, g.nx - k * g.step), &level, &scatter)
+        if k == 0:
+            first = level
+            smallest = scatter
+        elif not fabsf(level - first) <= ALIKE * min(scatter, smallest):
+            n = k
+            break
+        levels += level
+        scatters += scatter
+    g.more[0] = levels / n
+    g.more[1] = scatters / n
+    return n
 
 
 cdef inline bint is_bright(float height, float limit) noexcept nogil:
@@ -188,12 +209,10 @@ cdef void take_out(float *row, Py_ssize_t first, Py_ssize_t n, float level, floa
 cdef void prepare(const Group *g) noexcept nogil:
     """List the bright pixels of a group, put the level in their place, and take it off all pixels."""
     cdef Py_ssize_t s, x, n = 0
-    cdef float level, scatter, limit
     cdef float *row
     cdef Extra e = divide(g)
-    find_sky(g, &level, &scatter)
-    limit = bright_limit(g, level, scatter, e.group.starts)
-    e.level[0] = level
+    cdef float level = <float> e.sky[0], limit = bright_limit(g, level, <float> e.sky[1], e.group.starts)
+    e.sky[0] = level
     for s in range(g.ny):
         row = g.image + s * g.stride
         x = 0
@@ -282,7 +301,7 @@ cdef void convolve_image(const Block *b, const Group *g, Py_ssize_t x) noexcept 
     if list_bright(b, g, &e, x):
         turn_kernel(b, g, e.turned)
     convolve_pixels(g.image + x, g.stride, b.nx, b.ny, b.taps, b.width, e.sums, sums_stride(g.step))
-    finish_image(b, g, &e, e.level[0] * total)
+    finish_image(b, g, &e, e.sky[0] * total)
 
 
 # -- the variance ---------------------------------------------------------------------------------

@@ -92,8 +92,7 @@ class Design:
     def local_solution(self, slot):
         """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
         n = len(self.basis) + 1
-        lower = np.tril(self.gram[slot, :n, :n])
-        return solve_system(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
+        return solve_system(self.gram[slot, :n, :n].copy(), self.rhs[slot, :n].copy())
 
     def equations(self, slots):
         """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""
