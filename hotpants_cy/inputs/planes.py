@@ -7,7 +7,7 @@ import numpy as np
 from ..exceptions import InputError
 from .bits import Bits
 
-__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'flag_plane', 'is_shared',
+__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'extremes', 'flag_plane', 'is_shared',
            'replaced', 'row_blocks', 'scaled', 'union', 'unusable', 'unusable_noise']
 
 _MASKED = Bits.INPUT_MASK | Bits.INPUT_ISBAD
@@ -113,7 +113,7 @@ def unusable(values, finite_is_enough):
 
     None if there are none, which one look at the extremes tells.
     """
-    low, high = _extremes(values)
+    low, high = extremes(values)
     limit = _LARGEST if finite_is_enough else _FAR
     if -limit <= low and high <= limit:
         return None
@@ -126,7 +126,7 @@ def unusable(values, finite_is_enough):
 
 def unusable_noise(variance, sigma=None):
     """Pixels whose variance is not finite or negative, or whose sigma is; None if there are none."""
-    low, high = _extremes(variance)
+    low, high = extremes(variance)
     if low >= 0 and high <= _LARGEST and (sigma is None or np.asarray(sigma).min() >= 0):
         return None
     good = np.isfinite(variance) & (variance >= 0)
@@ -135,7 +135,7 @@ def unusable_noise(variance, sigma=None):
     return ~good
 
 
-def _extremes(plane):
+def extremes(plane):
     """Smallest and largest value; NaN if one is."""
     with np.errstate(invalid='ignore'):
         blocks = [plane[rows] for rows in row_blocks(plane.shape)]

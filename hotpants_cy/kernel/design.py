@@ -79,10 +79,8 @@ class Design:
             some = xs[k:k + at_a_time], ys[k:k + at_a_time], slots[k:k + at_a_time], half
             self.basis.convolve(self.source_data, *some, self.vectors, self.n_threads)
             compiled.products(self.target_data, *some, self.config.bgo, self.vectors, self.gram, self.rhs, work)
-        x0, y0 = self.region.origin
-        for slot, x, y in zip(slots, xs + x0, ys + y0, strict=True):
-            cut = np.s_[y - half:y + half + 1, x - half:x + half + 1]
-            self.variance[slot] = self.source.variance(cut) + self.target.variance(cut)
+        corners = np.stack([xs, ys], axis=1) + self.region.origin - half
+        self.variance[slots] = self.source.variances(corners, size) + self.target.variances(corners, size)
 
     def local_sums(self):
         """Kernel sum of each substamp fitted alone, with a constant background; NaN if singular (spec 5.3)."""
