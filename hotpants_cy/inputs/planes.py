@@ -7,8 +7,8 @@ import numpy as np
 from ..exceptions import InputError
 from .bits import Bits
 
-__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'extremes', 'flag_plane', 'is_shared',
-           'replaced', 'row_blocks', 'scaled', 'union', 'unusable', 'unusable_noise']
+__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'extremes', 'flag_plane',
+           'is_shared', 'replaced', 'row_blocks', 'scaled', 'union', 'unusable', 'unusable_noise']
 
 _MASKED = Bits.INPUT_MASK | Bits.INPUT_ISBAD
 _NOT_FINITE = Bits.NAN | Bits.INPUT_ISBAD

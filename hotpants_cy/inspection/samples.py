@@ -4,7 +4,8 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'medians_of', 'pair_of', 'robust_width']
+__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'medians_of',
+           'pair_of', 'robust_width']
 
 BOX = 24              # pixels, side of a box
 NORMAL = 1.4826       # standard deviation over median absolute deviation of a Gaussian
