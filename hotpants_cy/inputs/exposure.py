@@ -68,7 +68,7 @@ class Exposure:
 
         high = limit('uthresh', math.inf)
         kernel_high = limit('uktresh', high)
-        faintest, brightest = extremes(data)
+        faintest, brightest = extremes(data) if pedestal else frame.extremes
         if brightest == faintest:
             raise InputError(f'every pixel of the {frame.name} image has the value {brightest:g}: there is nothing '
                              'to match')

@@ -108,12 +108,12 @@ def as_unit(unit):
     return unit
 
 
-def unusable(values, finite_is_enough):
+def unusable(values, low_and_high, finite_is_enough):
     """Pixels that are not finite, or so far beyond the others that one of them would outweigh all in any sum.
 
-    None if there are none, which one look at the extremes tells.
+    None if there are none, which the extremes tell.
     """
-    low, high = extremes(values)
+    low, high = low_and_high
     limit = _LARGEST if finite_is_enough else _FAR
     if -limit <= low and high <= limit:
         return None
