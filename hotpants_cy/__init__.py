@@ -12,6 +12,7 @@ _NAMES = {
                    'NoStampsError', 'NoiseModelWarning', 'NotSupportedError', 'OutputError', 'RegistrationWarning',
                    'SingularFitError', 'TooFewStampsError'),
     'inputs.flags': ('HotpantsFlags',),
+    'inspection.injection': ('inject', 'recovery'),
     'kernel.model': ('KernelModel',),
     'kernel.mosaic': ('KernelMosaic',),
     'matching': ('match_psf',),

@@ -8,8 +8,8 @@ __all__ = ['Conf', 'conf']
 class Conf(ConfigNamespace):
     """Behaviour of hotpants_cy, set here or in ``hotpants_cy.cfg`` of astropy's configuration.
 
-    Parameters of a subtraction are not among it: they belong into a `HotpantsConfig`, so that a script gives the same
-    difference on every machine.
+    Parameters of a subtraction are not among it: they belong into a `~hotpants_cy.HotpantsConfig`, so that a script
+    gives the same difference on every machine.
 
     Examples
     --------

@@ -3,12 +3,12 @@
 from dataclasses import fields
 from html import escape
 
-__all__ = ['card', 'config_card']
+__all__ = ['card', 'config_card', 'kernel_card', 'result_card']
 
 _STYLE = 'text-align:left; padding:0.1em 1em 0.1em 0; vertical-align:top'
 
 
-def card(title, rows, *, head=(), note=''):
+def card(title, rows, *, head=(), notes=()):
     """Make an HTML table.
 
     Parameters
@@ -19,8 +19,8 @@ def card(title, rows, *, head=(), note=''):
         Its cells, plain text.
     head : sequence of str, optional
         Names of the columns. Default: none.
-    note : str, optional
-        One line below it.
+    notes : sequence of str, optional
+        Lines below it.
 
     Returns
     -------
@@ -39,8 +39,7 @@ def card(title, rows, *, head=(), note=''):
     if head:
         lines.append(f'<thead>{line(head, "th")}</thead>')
     lines += ['<tbody>', *(line(row, 'td') for row in rows), '</tbody></table>']
-    if note:
-        lines.append(f'<p>{escape(note)}</p>')
+    lines += [f'<p>{escape(note)}</p>' for note in notes]
     return '\n'.join(lines)
 
 
@@ -72,7 +71,57 @@ def config_card(config):
         rows = [row[:3] for row in rows]
     n_default = len(specs) - len(rows)
     return card('HotpantsConfig', rows, head=('parameter', 'value', 'C flag', 'reason')[:4 if reasons else 3],
-                note=f'{n_default} parameters at their defaults')
+                notes=[f'{n_default} parameters at their defaults'])
+
+
+def kernel_card(models, sections=None, title='KernelModel'):
+    """Make the table of one or more kernels, each a row: what it applies to, its size, sum and orders.
+
+    Parameters
+    ----------
+    models : list of KernelModel
+    sections : list of (int, int, int, int), optional
+        First and last pixel in x, first and last in y of each. Default: its frame.
+    title : str, optional
+        Default ``'KernelModel'``.
+
+    Returns
+    -------
+    str
+    """
+    rows = []
+    for k, model in enumerate(models):
+        (x, y), (ny, nx) = model.frame.origin, model.frame.shape
+        x0, x1, y0, y1 = sections[k] if sections else (x, x + nx - 1, y, y + ny - 1)
+        x, y = (x0 + x1) // 2, (y0 + y1) // 2
+        error, width = model.sum_error(x, y), model.basis.width
+        rows.append((f'{x0} to {x1}', f'{y0} to {y1}', {'t': 'template', 'i': 'science image'}[model.direction],
+                     f'{width} x {width}', f'{model.sum(x, y):.5g}' + (f' ± {error:.1g}' if error == error else ''),
+                     model.ko, f'{model.background(x, y):.5g}', model.bgo))
+    return card(title, rows, head=('x', 'y', 'applies to', 'pixels', 'sum in the middle', 'order',
+                                   'background in the middle', 'its order'))
+
+
+def result_card(result):
+    """Make the table of a `SubtractionResult`: what was done, the verdict and its reasons, what to ask next.
+
+    Parameters
+    ----------
+    result : SubtractionResult
+
+    Returns
+    -------
+    str
+    """
+    (ny, nx), quality = result.difference.shape, result.quality
+    used = sum(result.substamps['status'] == 'USED_IN_FINAL_FIT')
+    rows = [('difference', f'{nx} x {ny} pixels, {result.difference.unit or "no unit"}'),
+            ('convolved', {'t': 'template', 'i': 'science image'}[result.direction]),
+            ('stars', f'{used} of {len(result.substamps)} used'),
+            ('flux ratio', f'{quality.flux_ratio.value:.4g}'), ('verdict', quality.verdict)]
+    if 'simplified' in result.config.reasons:
+        rows.append(('simplified', result.config.reasons['simplified']))
+    return card('SubtractionResult', rows, notes=quality.reasons)
 
 
 def _brief(value):

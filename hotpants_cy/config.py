@@ -53,6 +53,12 @@ class HotpantsConfig:
         Width in pixels of the blocks over which one kernel serves [``-kcs``]. Default: the width of the kernel.
     exact : bool, optional
         Give each pixel its own kernel, and not one to each block of ``kcs`` pixels [``--exact``]. Default False.
+    weights : bool, optional
+        Fit with one over the variance of each pixel as its weight, and masked pixels without any
+        [``--weights``]. Default False.
+    robust : {None, 'huber', 'tukey'}, optional
+        Loss of the fit: how pixels and stars that do not agree with the others lose weight. None is least squares with
+        rejection of whole stars at ``ks`` sigma [``--robust``]. Default None.
     ko, bgo : int, optional
         Order of the spatial variation of kernel and background [``-ko``, ``-bgo``]. Default 2 and 1.
     ngauss : int, optional
@@ -161,6 +167,8 @@ class HotpantsConfig:
     rkernel: int = _field(10, '-r', integer(*_pixels))
     kcs: int | None = _field(None, '-kcs', or_none(integer(*_pixels)))
     exact: bool = _field(False, '--exact', boolean())
+    weights: bool = _field(False, '--weights', boolean())
+    robust: str | None = _field(None, '--robust', or_none(choice('huber', 'tukey')))
     ko: int = _field(2, '-ko', integer(0, 10))
     bgo: int = _field(1, '-bgo', integer(0, 10))
     ngauss: int | None = _field(None, '-ng', or_none(integer(1, 100)))

@@ -68,7 +68,16 @@ class PSF:
         return MoffatPSF(x_0=x, y_0=y, alpha=self.fwhm_at(x, y) * self._alpha_per_fwhm, beta=self.beta)
 
     def image(self, shape, sources):
-        """Return the noise-free float64 image of sources, a table with columns x, y and flux."""
+        """Return the noise-free float64 image of sources, a table with columns x, y and flux.
+
+        Examples
+        --------
+        >>> from astropy.table import QTable
+        >>> from hotpants_cy.datasets import PSF
+        >>> image = PSF(3.0, 'gaussian').image((41, 41), QTable({'x': [20], 'y': [18], 'flux': [100.0]}))
+        >>> round(float(image.sum()), 1), image.argmax() == 18 * 41 + 20
+        (100.0, True)
+        """
         from photutils.datasets import make_model_image
         xy = positions_of(sources)
         width = self.fwhm_at(*xy.T)
@@ -82,7 +91,14 @@ class PSF:
         return make_model_image(shape, self(0, 0), params, model_shape=2 * reach + 1)
 
     def noise_area(self, x, y):
-        """Pixels of sky whose noise a PSF-weighted flux there has: one over the sum of the squared PSF."""
+        """Pixels of sky whose noise a PSF-weighted flux there has: one over the sum of the squared PSF.
+
+        Examples
+        --------
+        >>> from hotpants_cy.datasets import PSF
+        >>> round(float(PSF(3.0, 'gaussian').noise_area(20, 20)), 1)
+        20.4
+        """
         width = self.fwhm_at(x, y)
         if self.profile == 'gaussian':
             return math.pi / math.log(4) * width ** 2
@@ -111,6 +127,15 @@ class SimulatedPair:
         Sum of the true kernel: flux in the science image over flux in the template.
     background : float
         Sky of the science image minus ``kernel_sum`` times that of the template, in adu.
+
+    Examples
+    --------
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((256, 256), seed=3, n_transients=4)
+    >>> pair
+    <SimulatedPair: 256 x 256 pixels, 41 stars, 4 transients>
+    >>> pair.transients.colnames
+    ['x', 'y', 'flux', 'snr', 'flux_template']
     """
 
     science: CCDData
@@ -121,6 +146,11 @@ class SimulatedPair:
     template_psf: PSF
     kernel_sum: float
     background: float
+
+    def __repr__(self):
+        ny, nx = self.science.shape
+        return (f'<{type(self).__name__}: {nx} x {ny} pixels, {len(self.stars)} stars, '
+                f'{len(self.transients)} transients>')
 
 
 def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n_transients=10,
@@ -314,7 +344,14 @@ def _spoil(image, nan_blocks, masked_blocks):
 
 
 def positions_of(sources):
-    """Positions ``(n, 2)`` of a table with x and y, or of a sequence of pairs."""
+    """Positions ``(n, 2)`` of a table with x and y, or of a sequence of pairs.
+
+    Examples
+    --------
+    >>> from hotpants_cy.datasets import positions_of
+    >>> positions_of([(10, 20.5)])
+    array([[10. , 20.5]])
+    """
     if hasattr(sources, 'colnames'):
         return np.column_stack([sources['x'], sources['y']]).astype(float)
     return np.reshape(np.asarray(sources, float), (-1, 2))

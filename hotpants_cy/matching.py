@@ -7,13 +7,12 @@ import numpy as np
 from .config import HotpantsConfig
 from .inputs.bits import Bits
 from .inputs.image import to_image
+from .kernel.application import mark_unusable
 from .pipeline import Hotpants
 from .products.difference import convolved_planes
 from .products.psf import star_profile
 
 __all__ = ['match_psf']
-
-_BAD = Bits.INPUT_ISBAD | Bits.BAD_CONV
 
 
 def match_psf(image, reference, *, config=None, stars=None, avoid=None, avoid_radius=None, background=False,
@@ -85,9 +84,7 @@ def _matched(run, config, background):
         (x0, y0), (ny, nx) = run.region.origin, data.shape
         y, x = np.ogrid[y0:y0 + ny, x0:x0 + nx]
         data -= model.background(x, y).astype(np.float32)
-    own = run.template.flags(run.region.buffered, run.n_threads)
-    flags |= own
-    flags[flags & _BAD != 0] |= Bits.OUTPUT_ISBAD
+    mark_unusable(flags, run.template.flags(run.region.buffered, run.n_threads))
     for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
         flags[edge] |= Bits.OUTPUT_ISBAD
     return data, np.sqrt(variance), flags

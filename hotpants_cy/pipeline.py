@@ -25,6 +25,8 @@ from .threads import resolve_threads
 __all__ = ['Hotpants']
 
 log = logging.getLogger(__name__)
+#: The methods to call, in this order.
+STEPS = 'find_stamps', 'fit_and_select_direction', 'iterative_fit_and_clip', 'convolve_and_difference'
 
 
 class Hotpants(PyhotpantsNames):
@@ -64,6 +66,8 @@ class Hotpants(PyhotpantsNames):
     >>> from hotpants_cy.datasets import make_pair
     >>> pair = make_pair((256, 256), seed=1)
     >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> hot
+    <Hotpants: 256 x 256 pixels, next step: find_stamps>
     >>> template_stars, science_stars = hot.find_stamps()
     >>> hot.fit_and_select_direction()
     't'
@@ -94,6 +98,12 @@ class Hotpants(PyhotpantsNames):
             self.science = replace(self.science, meta=output_header)
         self._stars, self._avoid, self._avoid_radius = stars, avoid, checked_radius(avoid_radius)
         self._start()
+
+    def __repr__(self):
+        ny, nx = self.science.shape
+        ahead = STEPS[self._done:]
+        state = f'next step: {ahead[0]}' if ahead else 'all steps done'
+        return f'<{type(self).__name__}: {nx} x {ny} pixels, {state}>'
 
     def _start(self):
         """Lay out the regions; nothing is done in them yet."""
@@ -196,7 +206,7 @@ class Hotpants(PyhotpantsNames):
 
         Parameters
         ----------
-        table : `~hotpants_cy.kernel.table.KernelTable`
+        table : ``KernelTable``
             With as many regions as this object has; those without a solution fail.
         """
         for run, entry in zip(self.regions, table.regions, strict=True):
@@ -307,7 +317,7 @@ class Hotpants(PyhotpantsNames):
         return tuple(self.assemble(name) for name in ('difference', 'convolved', 'noise', 'flags'))
 
     def assemble(self, name):
-        """Plane ``name`` of `~hotpants_cy.products.difference.Products` for the whole image.
+        """Plane ``name`` of ``Products`` for the whole image.
 
         Where there is no region it is bad: NaN, with ``parity`` zero as in C; a region that failed is filled.
         """
@@ -343,6 +353,16 @@ class Hotpants(PyhotpantsNames):
         dict
             ``diff_image``, ``convolved_image``, ``noise_image``, ``output_mask``, ``stats``,
             ``conv_direction``, ``kernel_solution``, ``fit_stats``.
+
+        Examples
+        --------
+        >>> from hotpants_cy import Hotpants, HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> outputs = hot.get_final_outputs()
+        >>> outputs['diff_image'].shape, outputs['conv_direction']
+        ((256, 256), 't')
         """
         difference, convolved, noise, flags = self.convolve_and_difference()
         s, fit = self.region.statistics, self.region.fit

@@ -62,6 +62,19 @@ class PyhotpantsNames:
         -------
         dict
             See `get_final_outputs`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from hotpants_cy import Hotpants, HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = HotpantsConfig(ko=0, nstampx=4, nstampy=4, output_file=str(Path(folder, 'diff.fits')))
+        ...     outputs = Hotpants(pair.template, pair.science, config=config).run_pipeline()
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['diff.fits']
         """
         outputs = self.get_final_outputs()
         if any(getattr(self.config, name) for name in _FILES):
@@ -113,6 +126,15 @@ class PyhotpantsNames:
         -------
         float64 array (size, size)
             Rows along y. The size is odd, so that the kernel is centred.
+
+        Examples
+        --------
+        >>> from hotpants_cy import Hotpants, HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> hot.visualize_kernel((128, 128)).shape
+        (43, 43)
         """
         try:
             x, y = (float(v) for v in at_coords)
@@ -135,6 +157,15 @@ class PyhotpantsNames:
         dict
             ``template_substamps`` and ``image_substamps``, lists of `Substamp`; and ``final_fit_locations`` with
             ``convolution_direction`` and ``locations``, a list of ``{'id', 'x', 'y'}`` of those used.
+
+        Examples
+        --------
+        >>> from hotpants_cy import Hotpants, HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> hot.get_substamp_details()['final_fit_locations']['convolution_direction']
+        't'
         """
         _, used = self.iterative_fit_and_clip()
         return {'template_substamps': self.template_substamps, 'image_substamps': self.image_substamps,

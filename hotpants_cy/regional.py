@@ -14,6 +14,7 @@ from .kernel.design import Design
 from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
+from .kernel.weighted import WeightedDesign
 from .products.difference import Products, convolve_again, fill_bad, subtract_region
 from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_chi2
 from .stamps.grid import Side, find_stamps
@@ -25,6 +26,7 @@ __all__ = ['RegionalSubtraction']
 
 log = logging.getLogger(__name__)
 
+MOST_STARS = 400         # of a fit with weights, which takes all stars and not one of each stamp
 SIDES = {'t': 'template', 'i': 'science'}
 
 
@@ -180,7 +182,12 @@ class RegionalSubtraction:
         ------
         NoStampsError, TooFewStampsError, SingularFitError
         """
-        self.fit = iterate(self.design(self.direction), self._mask)
+        if self.config.weights or self.config.robust:
+            self._designs = {}
+            self.sides[self.direction].spread(MOST_STARS)
+            self.fit = iterate(WeightedDesign.of(self.design(self.direction)), self._mask)
+        else:
+            self.fit = iterate(self.design(self.direction), self._mask)
         self._closeup.models[self.direction] = self.fit.model
         self.statistics = {'SSSIG': self.fit.mean_merit, 'SSSCAT': self.fit.merit_scatter}
 
@@ -214,6 +221,9 @@ class RegionalSubtraction:
         self.products = p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads,
                                             self.written_range, keep_convolved or self.written_range is not None, work)
         self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
+        if model.covariance is not None:
+            (x0, y0), (ny, nx) = self.region.origin, self.region.shape
+            self.statistics['KSUME'] = model.sum_error(x0 + nx // 2, y0 + ny // 2)
         if config.rescale_ok:
             rescale_ok_noise(p.noise, p.flags, self.statistics['NSCALO'])
         fill_bad(p, config, model.half_width, self.n_threads)

@@ -1,11 +1,13 @@
 """`subtract`: the whole job in one call, and its result."""
 
+import logging
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from .candidates import Detections
+from .exceptions import InputError
 from .inputs.bits import Bits
 from .inputs.frame import as_pair
 from .inputs.image import sibling, to_image
@@ -19,6 +21,8 @@ from .stamps.substamp import substamp_table
 from .threads import resolve_threads
 
 __all__ = ['SubtractionResult', 'automatic', 'subtract']
+
+log = logging.getLogger(__name__)
 
 
 def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, psf=None,
@@ -129,6 +133,16 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
     return climb_down(plan, fixed, attempt)
 
 
+def psf_in_the_middle(result):
+    """Picture of the PSF of a difference in the middle of the field; None if it cannot be told."""
+    ny, nx = result.difference.shape
+    try:
+        return result.psf(nx // 2, ny // 2)
+    except InputError as error:
+        log.info('the difference has no PSF: %s', error)
+        return None
+
+
 @dataclass(frozen=True, repr=False)
 class SubtractionResult(Detections):
     """What came out of a subtraction.
@@ -137,7 +151,8 @@ class SubtractionResult(Detections):
     ----------
     difference : `~astropy.nddata.CCDData`
         Science minus template, with unit, WCS, header, mask, flags (`HotpantsFlags`) and uncertainty. Masked pixels are
-        NaN.
+        NaN. Its ``psf`` is the picture of a point source in the middle of the field, made when it is first asked for;
+        `write` keeps it then.
     convolved : `~astropy.nddata.CCDData`
         The image that was convolved, with the fitted background, on the flux scale of the difference. It is made when
         it is first asked for, from the images that were subtracted, which must not have changed by then.
@@ -162,6 +177,17 @@ class SubtractionResult(Detections):
         PSF of the difference: ``psf(x, y)`` is its picture there.
     noise : DifferenceNoise
         Noise with its covariances.
+
+    Examples
+    --------
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((256, 256), seed=3, n_transients=4, transient_snr=(20, 50))
+    >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> result.direction, result.difference.unit, result.quality.verdict
+    ('t', Unit("adu"), 'good')
+    >>> bool(0.83 < result.kernel.sum(128, 128) < 0.87)      # the flux ratio, 0.85
+    True
     """
 
     difference: object
@@ -178,8 +204,10 @@ class SubtractionResult(Detections):
         difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
                          owned=owned, n_threads=hot.n_threads)
-        return cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
-                   substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
+        result = cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
+                     substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
+        image.psf = partial(psf_in_the_middle, result)
+        return result
 
     @cached_property
     def quality(self):
@@ -194,6 +222,10 @@ class SubtractionResult(Detections):
 
     def __repr__(self):
         return f'<{type(self).__name__}: {self._summary()}>'
+
+    def _repr_html_(self):
+        from .cards import result_card
+        return result_card(self)
 
     def __str__(self):
         lines = [f'Subtraction of {self._summary()}']
@@ -229,6 +261,11 @@ class SubtractionResult(Detections):
         from .inspection.diagrams import plot_kernel
         return plot_kernel(self, figure, grid)
 
+    def plot_kernel_at(self, x, y, ax=None):
+        """Show the kernel at a position; see `hotpants_cy.inspection.diagrams.plot_kernel_at`."""
+        from .inspection.diagrams import plot_kernel_at
+        return plot_kernel_at(self, x, y, ax)
+
     def plot_substamps(self, n=8, figure=None):
         """Show stars and what is left of them; see `hotpants_cy.inspection.pictures.plot_substamps`."""
         from .inspection.pictures import plot_substamps
@@ -238,6 +275,21 @@ class SubtractionResult(Detections):
         """Show pulls, flux ratio and residuals; see `hotpants_cy.inspection.diagrams.plot_quality`."""
         from .inspection.diagrams import plot_quality
         return plot_quality(self, figure)
+
+    def plot_pulls(self, ax=None):
+        """Show difference over noise beside a Gaussian; see `hotpants_cy.inspection.diagrams.plot_pulls`."""
+        from .inspection.diagrams import plot_pulls
+        return plot_pulls(self, ax)
+
+    def plot_flux_ratio(self, ax=None):
+        """Show the sum of the kernel over the field; see `hotpants_cy.inspection.diagrams.plot_flux_ratio`."""
+        from .inspection.diagrams import plot_flux_ratio
+        return plot_flux_ratio(self, ax)
+
+    def plot_residuals(self, ax=None):
+        """Show what is left of stars by their flux; see `hotpants_cy.inspection.diagrams.plot_residuals`."""
+        from .inspection.diagrams import plot_residuals
+        return plot_residuals(self, ax)
 
     def report(self, path, overwrite=False):
         """Write an HTML page about it that needs no other file; see `hotpants_cy.inspection.report.write_report`."""

@@ -89,7 +89,7 @@ def test_the_psf_attribute_is_believed(pair):
     psf = np.exp(-0.5 * (x**2 + y**2) / 3.0**2)
     science.psf = psf / psf.sum()
     config = hp.HotpantsConfig.auto(science, pair.template)
-    assert 'two FWHM of 7.06' in config.reasons['rkernel']
+    assert '4 FWHM of 7.06' in config.reasons['rkernel']
 
 
 def test_saturation_comes_from_the_header(pair):

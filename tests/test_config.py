@@ -47,6 +47,7 @@ IMPOSSIBLE = {
     **{name: [None, *ANYTHING_BUT_A_NUMBER] for name in ('fillval', 'fillval_noise')},
     **{name: [0, 1, 'yes', math.nan, *([] if name == 'use_pca' else [None])] for name in SWITCHES},
     'basis_images': [0, 'x', np.ones((3, 3)), np.ones((2, 3, 4)), np.ones((2, 4, 4)), np.full((2, 3, 3), math.nan)],
+    'robust': ['Tukey', '', 0, True, 'none', b'huber'],
     'verbose': [value for value in whole(0, 2) if not isinstance(value, (bool, np.bool_))],
     'good_range': [5, (), (0, 9, 0), (0, 9, 0, 9, 0), (9, 5, 0, 9), (0, 9, 9, 5), (-1, 9, 0, 9), (0, 9.5, 0, 9)],
     'region_list': [5, (), (0, 9, 0, 9), [(9, 5, 0, 9)], [(0, 9, 0)], [(0, 9, 0, 9.5)], 'r.txt', [None]],

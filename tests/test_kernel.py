@@ -341,3 +341,44 @@ def test_merits_are_near_one_where_the_noise_is_what_it_is_said_to_be():
     fit = fitted().region.fit
     # the template's noise is smoothed by the kernel: below 1, but not far
     assert 0.5 < fit.mean_merit < 1.1
+
+
+# -- CCDData in, CCDData out ----------------------------------------------------------------------
+
+def ccd(image):
+    from astropy.nddata import CCDData, StdDevUncertainty
+    ccd = CCDData(image, unit='adu', uncertainty=StdDevUncertainty(np.full(image.shape, 3.0)), meta={'OBJECT': 'M 31'},
+                  mask=np.zeros(image.shape, bool))
+    ccd.mask[20, 30] = True
+    ccd.psf = np.eye(5)[2][:, np.newaxis] * np.eye(5)[2]
+    return ccd
+
+
+def test_an_image_comes_back_with_uncertainty_mask_header_and_psf():
+    model, image = model_of(), np.random.default_rng(3).normal(100, 3, SHAPE)
+    given = ccd(image)
+    applied = model.apply(given)
+    _, variance, flags = model.convolve_planes(image.astype('f4'), np.full(SHAPE, 9, 'f4'),
+                                               np.where(given.mask, 0x84, 0).astype('i4'))
+    good = ~applied.mask
+    assert (applied.unit, applied.header['OBJECT']) == ('adu', 'M 31')
+    assert_allclose(applied.uncertainty.array[good], np.sqrt(variance)[good], rtol=1e-6)
+    assert applied.mask[20, 30]
+    assert applied.mask[:model.half_width].all()
+    assert np.isfinite(applied.data[good]).all()
+    assert_array_equal(applied.mask[5:-5, 5:-5], (flags != 0)[5:-5, 5:-5] & ((flags & 0x8010) != 0)[5:-5, 5:-5])
+    ny, nx = SHAPE
+    kernel = model.image(nx // 2, ny // 2)
+    middle = applied.psf.shape[0] // 2
+    assert applied.psf[middle, middle] == pytest.approx(kernel[model.half_width, model.half_width] / kernel.sum())
+
+
+def test_an_image_without_uncertainty_comes_back_without():
+    given = ccd(np.ones(SHAPE))
+    given.uncertainty = None
+    assert model_of().apply(given).uncertainty is None
+
+
+def test_an_image_of_another_shape_is_refused_like_an_array():
+    with pytest.raises(InputError, match='applies to images of shape'):
+        model_of().apply(ccd(np.ones((30, 40))))

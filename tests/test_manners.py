@@ -194,6 +194,6 @@ def test_a_card_is_well_formed():
     import xml.etree.ElementTree as ET
 
     from hotpants_cy.cards import card
-    root = ET.fromstring(f'<div>{card("a & b", [("x", "<1>"), ("y", "2")], head=("name", "value"), note="n")}</div>')
+    root = ET.fromstring(f'<div>{card("a & b", [("x", "<1>"), ("y", "2")], head=("name", "value"), notes=["n"])}</div>')
     assert [cell.text for cell in root.iter('td')] == ['x', '<1>', 'y', '2']
     assert [cell.text for cell in root.iter('th')] == ['name', 'value']

@@ -264,3 +264,20 @@ def test_errors_of_psf_fluxes_belong_to_the_noise():
     # the optimal filter of the score cannot be worse
     optimal = ScoreImages.of(hot, psf).measure(150.2, 140.7)[1]
     assert 0.9 * errors[0].value < optimal < 1.001 * errors[0].value
+
+
+def test_the_difference_carries_its_psf_and_a_file_keeps_it(tmp_path):
+    pair = make_pair((300, 300), seed=5)
+    result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0, nstampx=5, nstampy=5))
+    result.difference.write(tmp_path / 'before.fits')
+    assert type(result.difference).read(tmp_path / 'before.fits').psf is None
+    picture = result.difference.psf
+    np.testing.assert_array_equal(picture, result.psf(150, 150))
+    result.difference.write(tmp_path / 'after.fits')
+    np.testing.assert_allclose(type(result.difference).read(tmp_path / 'after.fits').psf, picture)
+
+
+def test_a_difference_without_stars_enough_has_no_psf():
+    pair = make_pair((200, 200), seed=5, n_transients=0)
+    config = hp.HotpantsConfig(ko=0, bgo=0, nstampx=1, nstampy=1, deg_fixe=(0,), sigma_gauss=(1.0,))
+    assert hp.subtract(pair.science, pair.template, config=config).difference.psf is None

@@ -139,3 +139,38 @@ def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, c
         gram_matrix(pixels, size * size, n_total, pixels + size * size * padded(n_total), &gram[slot, 0, 0])
         right_hand_side(pixels, &target[yc[i] - half_width, xc[i] - half_width], target.shape[1], size, n_total,
                         &rhs[slot, 0])
+
+
+cdef void weigh_pixels(double *pixels, const double *roots, Py_ssize_t area, Py_ssize_t stride) noexcept nogil:
+    """Multiply all vectors of each pixel by the root of its weight; what has no weight may even be NaN."""
+    cdef Py_ssize_t p, i
+    for p in range(area):
+        for i in range(stride):
+            pixels[p * stride + i] = pixels[p * stride + i] * roots[p] if roots[p] > 0 else 0
+
+
+def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, const int[::1] xc, const int[::1] yc,
+                      const int[::1] slots, Py_ssize_t half_width, int background_order, float half_nx, float half_ny,
+                      const double[:, :, ::1] vectors, double[:, :, ::1] gram, double[:, ::1] rhs,
+                      double[:, ::1] work):
+    """The same as `products` with a weight for each pixel, whose square root stands in ``roots``.
+
+    ``targets[i]``, ``roots[i]``, ``gram[i]`` and ``rhs[i]`` belong to the substamp at (xc[i], yc[i]) with the vectors
+    ``vectors[slots[i]]``; targets are finite. ``half_nx`` and ``half_ny`` are half the sides of the region.
+    """
+    cdef Py_ssize_t i, p, k, size = 2 * half_width + 1, area = size * size, n_total = gram.shape[1]
+    cdef double value
+    cdef double *pixels
+    cdef int n_threads = <int> work.shape[0]
+    for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        pixels = &work[threadid(), 0]
+        interleave(&vectors[slots[i], 0, 0], vectors.shape[1], n_total, size, xc[i] - half_width, yc[i] - half_width,
+                   half_nx, half_ny, background_order, pixels)
+        weigh_pixels(pixels, &roots[i, 0], area, padded(n_total))
+        gram_matrix(pixels, area, n_total, pixels + area * padded(n_total), &gram[i, 0, 0])
+        for k in range(n_total):
+            rhs[i, k] = 0
+        for p in range(area):
+            value = targets[i, p] * roots[i, p]
+            for k in range(n_total):
+                rhs[i, k] += pixels[p * padded(n_total) + k] * value

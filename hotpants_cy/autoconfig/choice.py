@@ -1,6 +1,7 @@
 """A few kernels are tried on stars held out; the one that predicts them best is taken, the simplest of equals."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ MOST_STARS = 150
 EQUAL = 0.005                # relative difference of chi2 that is none
 WORST = 0.1                  # part of the stars, those that no kernel predicts, that is left out
 RADIUS = 2.0                 # FWHM around a star that count
+REACH = 2.5                  # FWHM that the kernels tried reach
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,25 @@ class Bench:
 
     def __init__(self, exposures, seeds, fwhm, n_threads):
         self.exposures, self.seeds, self.n_threads = dict(zip('ti', exposures, strict=True)), seeds, n_threads
-        self.radius = RADIUS * fwhm
+        self.radius, self.reach = RADIUS * fwhm, math.ceil(REACH * fwhm)
         self.last = None, None                   # the vectors of the last basis, and what they belong to
+        self.slots = None                        # stars that agree with one another
 
     def trial(self, config, changes):
         """Try one configuration; None if there is no room for it or not a star."""
         try:
             changed = config.replace(**changes)
+            # the wings of the kernel take time, and decide nothing
+            tried = changed.replace(rkernel=min(changed.rkernel, self.reach))
         except ValueError:
             return None
-        design = self.design(changed)
-        slots = range(min(len(design.stamps), MOST_STARS))
-        if len(slots) < LEAST_STARS:
+        design = self.design(tried)
+        if len(design.stamps) < LEAST_STARS:
             return None
+        if self.slots is None:
+            # stars that vary would vote for a kernel of their own
+            self.slots = design.alike(range(len(design.stamps)))
+        slots = self.slots[self.slots < len(design.stamps)]
         return Trial(changes, changed.n_comp_total, predicted_chi2(design, slots, self.radius))
 
     def design(self, config):
@@ -135,5 +143,8 @@ class Bench:
         grid = seed_grid(config)
         side = Side.of(source.name, source.data[region.buffered], source.kernel_high, grid.nx * grid.ny)
         plant([side], self.seeds, region, grid, config)
-        return Design(side.stamps, source, target, region, basis_of(config),
-                      RegionFrame(region.origin, region.shape), config, self.n_threads)
+        some = side.stamps[::-(-len(side.stamps) // MOST_STARS) or 1]          # from all over the field
+        design = Design(some, source, target, region, basis_of(config), RegionFrame(region.origin, region.shape),
+                        config, self.n_threads)
+        design.weigh_stars()
+        return design

@@ -155,11 +155,12 @@ def menus_of(rules):
     if values['force_convolve'] == 'b' and 'force_convolve' not in fixed:
         menus.append([{'force_convolve': direction} for direction in 'ti'])
     if not {'deg_fixe', 'sigma_gauss', 'ngauss'} & set(fixed):
-        sigmas, degrees, r = values['sigma_gauss'], values['deg_fixe'], values['rkernel']
-        bases = [((6, 4, 2), (0.7, 1.5, 3.0)), ((4, 2, 2), sigmas), ((6, 4, 2), sigmas),
-                 ((6, 4, 2, 2), (*sigmas, min(2 * sigmas[-1], r / 1.5)))]
-        menus.append([{'deg_fixe': d, 'sigma_gauss': s} for d, s in bases
-                      if len(d) == len(s) and (d, s) != (degrees, sigmas)])
+        sigmas, chosen, r = values['sigma_gauss'], (values['deg_fixe'], values['sigma_gauss']), values['rkernel']
+        core = sigmas[:-1] if values['deg_fixe'][-1] == 0 else sigmas
+        bases = [((6, 4, 2), (0.7, 1.5, 3.0)), ((4, 2, 2), core), ((6, 4, 2), core),
+                 ((6, 4, 2, 2), (*core, min(2 * core[-1], r / 1.5)))]
+        tried = [rules.with_wings(d, s) for d, s in bases if len(d) == len(s)]
+        menus.append([{'deg_fixe': d, 'sigma_gauss': s} for d, s in tried if (d, s) != chosen])
     if 'ko' not in fixed:
         menus.append([{'ko': ko} for ko in range(4) if ko != values['ko']])
     if 'bgo' not in fixed:

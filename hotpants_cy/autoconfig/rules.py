@@ -13,7 +13,10 @@ ALIKE = 0.05                # relative difference of two PSFs that decides nothi
 FLOOR = 1.0                 # least sigma of the kernel in pixels: Gaussians below half a pixel make singular fits
 DEGREES = {40: (6, 4, 2), 8: (4, 2, 2), 0: (2, 2)}      # by number of stars
 FACTORS = (0.5, 1.0, 2.0)   # of the Gaussians, in sigmas of the kernel
+WINGS = 1.7, 2.5, 1.3       # sigma of one more, in FWHM; least half width of the kernel in its sigmas; least step to it
 HALF_WIDTHS = 5, 25
+FAR, WINGS_OF_SIDE = 4.0, 1 / 32        # reach of the kernel for wings: FWHM, but not more than this part of the image
+MANY = 40                   # stars, without which nobody sees wings
 SUBSTAMPS = 10, 15, 3       # least half width, largest unless the kernel needs more, and in FWHM
 STARS_PER_TERM = 3
 STAMP, MOST_STAMPS = 50, 15   # pixels on a side, and stamps in x and y at most
@@ -88,8 +91,8 @@ class Rules:
     def apply(self):
         """Apply all rules in their order."""
         self.apply_starless()
-        for rule in (self._scale, self._direction, self._kernel_width, self._gaussians, self._substamps, self._orders,
-                     self._stamps):
+        for rule in (self._scale, self._fit, self._direction, self._kernel_width, self._gaussians, self._substamps,
+                     self._orders, self._stamps):
             rule()
         return self
 
@@ -123,6 +126,10 @@ class Rules:
     def _scale(self):
         self.choose('normalize', 'i', 'fluxes of the science image')
 
+    def _fit(self):
+        self.choose('weights', True, 'pixels count by the noise that the model predicts, and not by their light')
+        self.choose('robust', 'tukey', 'stars that vary lose their influence')
+
     def _direction(self):
         template, science = self.facts.template_psf, self.facts.science_psf
         ratio = np.sqrt(np.linalg.eigvals(np.linalg.solve(template, science)).real)
@@ -147,12 +154,14 @@ class Rules:
         sigma, words = self._sigma
         broad = max(self.facts.fwhms)
         spread = math.ceil(2 * self.facts.misalignment) if self.facts.misalignment > 0.5 else 0
-        wanted = math.ceil(max(3 * FACTORS[-1] * sigma, 2 * broad)) + spread
+        wings = min(FAR * broad, WINGS_OF_SIDE * min(self.facts.shape)) if self.facts.n_stars >= MANY else 0
+        wanted = math.ceil(max(3 * FACTORS[-1] * sigma, 2 * broad, wings)) + spread
         affordable = max(int(math.sqrt(100 * max(self.facts.n_stars, 1)) / 2), HALF_WIDTHS[0])
         fits = max((min(self.facts.shape) - 1) // 6, 1)
         value = min(int(np.clip(wanted, *HALF_WIDTHS)), affordable, fits, self.fixed.get('rss', 1000))
-        self.choose('rkernel', value, f'three times the widest Gaussian (2 x {words}), or two FWHM of '
-                    f'{broad:.2f}, from {HALF_WIDTHS[0]} to {HALF_WIDTHS[1]}; at most {affordable} for '
+        self.choose('rkernel', value, f'three times the widest Gaussian (2 x {words}), or '
+                    f'{FAR if wings else 2:g} FWHM of {broad:.2f}; from {HALF_WIDTHS[0]} to {HALF_WIDTHS[1]}; '
+                    f'at most {affordable} for '
                     f'{self.facts.n_stars} stars and {fits} for {self.facts.shape[1]} x {self.facts.shape[0]} pixels')
 
     def _gaussians(self):
@@ -169,6 +178,18 @@ class Rules:
             factors = (*FACTORS, *[FACTORS[-1]] * len(degrees))[:len(degrees)]
             sigmas = tuple(round(min(f * sigma, widest * f / 2), 3) for f in factors)
             self.choose('sigma_gauss', sigmas, f'{factors} times the {words}; the widest at most half of rkernel')
+        if not {'deg_fixe', 'sigma_gauss', 'ngauss'} & set(self.fixed):
+            degrees, sigmas = self.with_wings(degrees, sigmas)
+            if len(sigmas) > len(self.values['sigma_gauss']):
+                self.choose('deg_fixe', degrees, self.reasons['deg_fixe'])
+                self.choose('sigma_gauss', sigmas, f'{self.reasons["sigma_gauss"]}; and one for the wings')
+
+    def with_wings(self, degrees, sigmas):
+        """Degrees and sigmas with one more round Gaussian, for the light that PSFs have far out, if it has room."""
+        factor, room, step = WINGS
+        wide = round(min(factor * max(self.facts.fwhms), self.values['rkernel'] / room), 3)
+        fits = self.facts.n_stars >= MANY and wide > step * max(sigmas)
+        return ((*degrees, 0), (*sigmas, wide)) if fits else (degrees, sigmas)
 
     def _substamps(self):
         broad, r, side = max(self.facts.fwhms), self.values['rkernel'], min(self.facts.shape)

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from ..kernel.table import KERNEL_TABLE, model_cards
+from ..products.header import method_cards
 from .options import program_version
 from .storage import stored_mask, stored_plane
 
@@ -18,6 +19,7 @@ __all__ = ['RegionReport', 'c_files', 'star_files']
 # Keywords of each region: C's stem, format and comment. C writes all of them as strings.
 REGION_KEYWORDS = (
     ('KSUM', '%.4f', 'Kernel Sum'),
+    ('KSUME', '%.5f', 'Standard deviation of it; not of C HOTPANTS'),
     ('SSSIG', '%.4f', 'Average Figure of Merit across Stamps'),
     ('SSSCAT', '%.4f', 'Stdev in Figure of Merit'),
     ('FSIG', '%.4f', 'Final SSSIG'),
@@ -51,7 +53,7 @@ _STANDARD_COMMENTS = ('FITS (Flexible Image Transport System) format is',
 # What an earlier subtraction left in a science image that is a difference itself.
 _STALE = re.compile(
     '(REGION|CONVOL|' + '|'.join(stem for stem, *_ in (*REGION_KEYWORDS, NOISE_SCALE)) + r')\d\d+'
-    r'|NGAUSS|[DS]GAUSS\d+|FWKERN|CKORDER|BGORDER|KERINFO|KERFILE')
+    r'|NGAUSS|[DS]GAUSS\d+|FWKERN|CKORDER|BGORDER|KERINFO|KERFILE|EXACTKER|FITWGHT|FITLOSS')
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ def _difference_cards(args, config, command, reports, model):
         ('MASKVAL', config.fillval, 'Value of Masked Pixels'),
         ('KERINFO', bool(args.hki)),
         *([('KERFILE', args.oki), *model] if args.oki else []),
+        *[(keyword, *card) for keyword, card in method_cards(config).items()],
         *[('HISTORY', f'{name} = {value}: {words}') for name, value, words in config.explained()],
     ]
 

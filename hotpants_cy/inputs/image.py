@@ -48,6 +48,17 @@ class HotpantsImage(CCDData):
            [64, 64, 64]], dtype=int32)
     """
 
+    @property
+    def psf(self):
+        """Picture of the point spread function, or None; that of a difference is made when it is first asked for."""
+        if callable(self._psf):
+            self._psf = self._psf()
+        return self._psf
+
+    @psf.setter
+    def psf(self, value):
+        self._psf = value
+
     def to_hdu(self, hdu_mask='MASK', hdu_uncertainty='UNCERT', hdu_flags='FLAGS', **options):
         """Make the HDUs of this image; see `~astropy.nddata.CCDData.to_hdu`.
 
@@ -70,7 +81,9 @@ class HotpantsImage(CCDData):
         >>> [hdu.name for hdu in image.to_hdu()]
         ['PRIMARY', 'FLAGS']
         """
-        hdus = super().to_hdu(hdu_mask=hdu_mask, hdu_uncertainty=hdu_uncertainty, **options)
+        # a PSF that nobody has asked for is not measured now
+        own = self if not callable(self._psf) else self._without_psf()
+        hdus = CCDData.to_hdu(own, hdu_mask=hdu_mask, hdu_uncertainty=hdu_uncertainty, **options)
         if hdu_flags and self.flags is not None:
             hdus.append(fits.ImageHDU(np.asarray(self.flags), name=hdu_flags))
         header = hdus[0].header
@@ -81,6 +94,11 @@ class HotpantsImage(CCDData):
         for card in [card for card in header.cards if _is_long(card.value)]:
             _write_all_digits(header, card)
         return hdus
+
+    def _without_psf(self):
+        twin = copy.copy(self)
+        twin._psf = None
+        return twin
 
     def copy(self):
         """Copy this image, with all its planes."""

@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 
 from ..stamps.substamp import SubstampStatus
-from .plots import BAD, RANGE, figure_for, sigma_scale, sky_scale
+from .plots import BAD, RANGE, field_axes, figure_for, sigma_scale, size_of, sky_scale
 from .samples import pair_of, robust_width
 
 __all__ = ['plot_result', 'plot_substamps']
@@ -32,7 +32,7 @@ def plot_result(result, figure=None):
     Parameters
     ----------
     result : SubtractionResult
-    figure : `~matplotlib.figure.Figure`, optional
+    figure : `~matplotlib.figure.Figure` or `~matplotlib.figure.SubFigure`, optional
         Where to draw. Default: a new one, which no window and no ``pyplot`` knows of.
 
     Returns
@@ -69,7 +69,7 @@ def plot_result(result, figure=None):
     titles = ('Science' + ', matched' * ('i' in directions), 'Template' + ', matched' * ('t' in directions),
               'Difference', 'Difference / noise')
     scales = sky, sky, {**sigma_scale(), 'vmin': -spread, 'vmax': spread}, sigma_scale()
-    panels = _sky_axes(figure, result.difference.wcs)
+    panels = _four_axes(figure, result.difference.wcs)
     extent = [-0.5, step * science.shape[1] - 0.5, -0.5, step * science.shape[0] - 0.5]
     for axes, plane, title, scale in zip(panels, (science, template, difference, significance), titles, scales,
                                          strict=True):
@@ -97,19 +97,30 @@ def plot_substamps(result, n=8, figure=None):
     result : SubtractionResult
     n : int, optional
         Largest number of stars. Default 8.
-    figure : `~matplotlib.figure.Figure`, optional
+    figure : `~matplotlib.figure.Figure` or `~matplotlib.figure.SubFigure`, optional
         Where to draw. Default: a new one.
 
     Returns
     -------
     `~matplotlib.figure.Figure`
+
+    Examples
+    --------
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> from hotpants_cy.inspection.pictures import plot_substamps
+    >>> pair = make_pair((256, 256), seed=1)
+    >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+    >>> figure = plot_substamps(result, n=2)        # two rows of four
+    >>> len(figure.axes), figure.axes[0].get_title(loc='left').split(',')[0]
+    (8, 'used')
     """
     stars = _choose(result, n)
     figure = figure_for(figure, (6.6, 1.86 * max(len(stars), 1) + 0.4), layout=None)
     if not stars:
         figure.text(0.5, 0.5, 'no stars to show', ha='center', va='center')
         return figure
-    height = figure.get_size_inches()[1]
+    height = size_of(figure)[1]
     panels = figure.subplots(len(stars), 4, squeeze=False)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.06 / height, top=1 - 0.62 / height, wspace=0.03, hspace=0.22)
     difference, half = difference_plane(result), result.config.rss
@@ -223,7 +234,7 @@ def _mark_stars(panels, result):
         states = [status.name for status, look in LOOKS.items() if look[0] == name]
         chosen = table[np.isin(table['status'], states)]
         _, color, marker = next(look for look in LOOKS.values() if look[0] == name)
-        size = (48 if marker != 'X' else 30) * (panels[0].figure.get_figwidth() / 9.6)**2
+        size = (48 if marker != 'X' else 30) * (size_of(panels[0].figure)[0] / 9.6)**2
         if len(chosen):
             for axes in panels:
                 axes.scatter(chosen['x'], chosen['y'], s=size, marker=marker, facecolor='none', edgecolor=color,
@@ -241,8 +252,8 @@ def panels_height(width, shape):
     return 1.4 + (width - 1.9) * float(np.clip(shape[0] / shape[1], 0.3, 2))
 
 
-def _sky_axes(figure, wcs):
-    """Four axes that share limits, with sky coordinates along the outer edges if there is a WCS."""
+def _four_axes(figure, wcs):
+    """Four axes of the field, with coordinates along the outer edges only."""
     if wcs is None or not wcs.has_celestial:
         panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
         for axes in panels[2:]:
@@ -250,12 +261,10 @@ def _sky_axes(figure, wcs):
         for axes in panels[::2]:
             axes.set_ylabel('y')
         return panels
-    import astropy.visualization.wcsaxes  # noqa: F401  makes a WCS a projection
-    panels = np.array([figure.add_subplot(2, 2, k + 1, projection=wcs.celestial) for k in range(4)])
+    panels = np.array([field_axes(figure, (2, 2, k + 1), wcs) for k in range(4)])
     for k, axes in enumerate(panels):
-        longitude, latitude = axes.coords
-        longitude.set_ticklabel_visible(k >= 2)
-        latitude.set_ticklabel_visible(k % 2 == 0)
-        longitude.set_axislabel('Right ascension' if k >= 2 else ' ')
-        latitude.set_axislabel('Declination' if k % 2 == 0 else ' ')
+        for coordinate, shown in zip(axes.coords, (k >= 2, k % 2 == 0), strict=True):
+            coordinate.set_ticklabel_visible(shown)
+            if not shown:
+                coordinate.set_axislabel(' ')
     return panels

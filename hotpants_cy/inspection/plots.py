@@ -3,12 +3,13 @@
 import numpy as np
 from astropy.stats import mad_std
 
-__all__ = ['BAD', 'RANGE', 'figure_for', 'plot_triptych', 'sigma_scale', 'sky_scale']
+__all__ = ['BAD', 'RANGE', 'axes_for', 'field_axes', 'figure_for', 'plot_triptych', 'sigma_scale', 'size_of', 'sky_scale']
 
 TITLES = 'Science', 'Template', 'Difference'
 RANGE = 8           # of the difference, in sigmas
 BAD = '#a8b8a0'     # grey-green: neither a value of the grey scale nor of the red and blue one
 CIRCLE = '#e87500'
+SKY = {'RA': 'Right ascension', 'DEC': 'Declination', 'GLON': 'Galactic longitude', 'GLAT': 'Galactic latitude'}
 
 
 def plot_triptych(science, template, difference, *, transients=None, figure=None):
@@ -23,7 +24,7 @@ def plot_triptych(science, template, difference, *, transients=None, figure=None
         Images of one shape ``(ny, nx)``; masked and non-finite pixels are bad.
     transients : `~astropy.table.Table` or array_like, optional
         What to circle: columns ``x`` and ``y``, or pairs of them, in 0-based pixels.
-    figure : `~matplotlib.figure.Figure`, optional
+    figure : `~matplotlib.figure.Figure` or `~matplotlib.figure.SubFigure`, optional
         Where to draw. Default: a new one, which no window and no ``pyplot`` knows of.
 
     Returns
@@ -73,6 +74,30 @@ def figure_for(figure, size, layout='constrained', dpi=110):
     except ImportError as error:
         raise ImportError('plots need matplotlib, which is missing: pip install hotpants-cy[all]') from error
     return Figure(figsize=size, dpi=dpi, layout=layout) if figure is None else figure
+
+
+def size_of(figure):
+    """Width and height in inches of a figure, or of a part of one."""
+    return figure.bbox.width / figure.dpi, figure.bbox.height / figure.dpi
+
+
+def axes_for(ax, size, wcs=None):
+    """The axes given, or those of a new figure of that size in inches, of the sky if there is a WCS."""
+    return field_axes(figure_for(None, size), (1, 1, 1), wcs) if ax is None else ax
+
+
+def field_axes(figure, where, wcs, **options):
+    """Axes for a picture of the field at a place of ``add_subplot``: of the sky if the WCS has one, or of pixels."""
+    if wcs is None or not wcs.has_celestial:
+        axes = figure.add_subplot(*where, **options)
+        axes.set(xlabel='x', ylabel='y')
+        return axes
+    import astropy.visualization.wcsaxes  # noqa: F401  makes a WCS a projection
+    wcs = wcs.celestial
+    axes = figure.add_subplot(*where, projection=wcs)
+    for coordinate, name in zip(axes.coords, (wcs.wcs.lngtyp, wcs.wcs.lattyp), strict=True):
+        coordinate.set_axislabel(SKY.get(name, name))
+    return axes
 
 
 def _plane(image):

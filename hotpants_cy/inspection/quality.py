@@ -33,6 +33,12 @@ class Measure:
     grade : {'good', 'usable', 'bad'}
     words : str
         What it is; of one that is not good, what that means and what to do.
+
+    Examples
+    --------
+    >>> from hotpants_cy.inspection.quality import Measure
+    >>> float(Measure('sky_width', 1.02, (0.8, 1.25), 'good', 'scatter of the sky over its noise'))
+    1.02
     """
 
     name: str
@@ -105,6 +111,13 @@ class Quality:
         -------
         `~astropy.table.Table`
             Columns ``name``, ``value``, ``low``, ``high``, ``grade``, ``words``.
+
+        Examples
+        --------
+        >>> from hotpants_cy.inspection.quality import Measure, Quality
+        >>> quality = Quality((Measure('sky_width', 1.02, (0.8, 1.25), 'good', 'scatter of the sky over its noise'),))
+        >>> quality.to_table().colnames
+        ['name', 'value', 'low', 'high', 'grade', 'words']
         """
         from astropy.table import Table
         rows = [(m.name, float(m.value), *m.expectation, m.grade, m.words) for m in self.measures]
@@ -118,12 +131,23 @@ class Quality:
         -------
         dict
             ``(value, comment)`` by keyword: ``QVERDICT``, and ``Q...`` for each measure that there is.
+
+        Examples
+        --------
+        >>> from hotpants_cy.inspection.quality import Measure, Quality
+        >>> quality = Quality((Measure('sky_width', 1.02, (0.8, 1.25), 'good', 'scatter of the sky over its noise'),))
+        >>> quality.cards()['QVERDICT'][0]
+        'good'
         """
         cards = {'QVERDICT': (self.verdict, 'worth of the difference: good, usable or bad')}
         for m in self.measures:
             if np.isfinite(m.value):
                 cards[EXPECTATIONS[m.name].keyword] = (float(f'{m.value:.6g}'), EXPECTATIONS[m.name].title)
         return cards
+
+    def __repr__(self):
+        faults = ''.join(f', {m.name} {m.grade}' for m in self.measures if m.grade != 'good')
+        return f'<{type(self).__name__}: {self.verdict}, {len(self.measures)} measures{faults}>'
 
     def __str__(self):
         shown = [m for m in self.measures if EXPECTATIONS[m.name].prominent or m.grade != 'good']
@@ -135,13 +159,11 @@ class Quality:
         return '\n'.join(lines + [f'- {reason}' for reason in self.reasons])
 
     def _repr_html_(self):
-        from html import escape
-        rows = ''.join(
-            f'<tr><td>{escape(e.title)}</td><td>{e.number(m.value)}</td><td>{escape(e.range)}</td><td>{m.grade}</td></tr>'
-            for m, e in ((m, _expectation(m)) for m in self.measures))
-        reasons = ''.join(f'<li>{escape(reason)}</li>' for reason in self.reasons)
-        return (f'<p>Verdict: <b>{self.verdict}</b></p><ul>{reasons}</ul>'
-                f'<table><tr><th>measure</th><th>value</th><th>expected</th><th>grade</th></tr>{rows}</table>')
+        from ..cards import card
+        rows = [(e.title, e.number(m.value), e.range, m.grade)
+                for m, e in ((m, _expectation(m)) for m in self.measures)]
+        return card(f'Quality: {self.verdict}', rows, head=('measure', 'value', 'expected', 'grade'),
+                    notes=self.reasons)
 
 
 def _expectation(measure):

@@ -17,6 +17,8 @@ __all__ = ['Design', 'solve_system']
 log = logging.getLogger(__name__)
 
 RESIDUAL_PASSES = 5
+CORE = 3                     # half width in pixels of what tells the noise of a star
+ALIKE = 2.5                  # scatters from the median that flux ratios of stars are alike within
 SEARCH_MARKS = int(Bits.T_BAD | Bits.T_SKIP | Bits.I_BAD | Bits.I_SKIP)
 
 
@@ -82,6 +84,15 @@ class Design:
         corners = np.stack([xs, ys], axis=1) + self.region.origin - half
         self.variance[slots] = self.source.variances(corners, size) + self.target.variances(corners, size)
 
+    def weigh_stars(self):
+        """Give each star, as a whole, one over the mean variance of its core as its weight."""
+        half = self.config.rss
+        core = slice(half - CORE, half + CORE + 1)
+        weights = 1 / np.maximum(self.variance[:, core, core].mean(axis=(1, 2), dtype=float), 1e-300)
+        weights /= weights.max(initial=1e-300)
+        self.gram *= weights[:, np.newaxis, np.newaxis]
+        self.rhs *= weights[:, np.newaxis]
+
     def local_sums(self):
         """Kernel sum of each substamp fitted alone, with a constant background; NaN if singular (spec 5.3)."""
         solutions = [self.local_solution(k) for k in range(len(self.stamps))]
@@ -91,6 +102,17 @@ class Design:
         """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
         n = len(self.basis) + 1
         return solve_system(self.gram[slot, :n, :n].copy(), self.rhs[slot, :n].copy())
+
+    def alike(self, slots):
+        """Those of ``slots`` whose stars, each fitted alone, agree in flux ratio; all, if too few do."""
+        slots = np.asarray(slots)
+        sums = np.array([solution[0] if solution is not None else np.nan
+                         for solution in map(self.local_solution, slots)])
+        if not np.isfinite(sums).any():
+            return slots
+        deviations = np.abs(sums - np.nanmedian(sums))
+        kept = deviations <= ALIKE * 1.4826 * np.nanmedian(deviations)
+        return slots[kept] if kept.sum() >= max(2 * len(self.terms), len(slots) // 3) else slots
 
     def equations(self, slots):
         """Matrix and right hand side of the substamps in use at ``slots`` (spec 6.2)."""
@@ -129,6 +151,17 @@ class Design:
         """The `KernelModel` with these coefficients."""
         return KernelModel(solution, self.basis, self.config.ko, self.config.bgo, self.frame, self.direction,
                            self.config.block_width)
+
+    def outliers(self, mean, scatter):
+        """Slots whose substamps fit much worse than the others, and words for it."""
+        n_sigma = self.config.single('ks')
+        # a stamp that has just been passed on is judged by its last chi2, as in C (P13)
+        slots = [k for k, stamp in enumerate(self.stamps) if stamp.alive and stamp.chi2 - mean > n_sigma * scatter]
+        return slots, f'its merit is more than {n_sigma:g} x {scatter:.3g} above {mean:.3g}'
+
+    def finish(self, model):
+        """The last model, with all that is known of it."""
+        return model
 
     def background_covariance(self, slots, mean_merit):
         """Covariance of the background coefficients, as if all pixels fitted were alike.

@@ -68,7 +68,7 @@ def iterate(design, mask):
         merits = design.merits(model, live, mask, config.fom)
         changed = reject_meaningless(design, live, merits)
         mean, scatter = clipped_moments(merits[merits != -1], config.single('stat_sig'))
-        changed |= reject_outliers(design, mean, scatter)
+        changed |= pass_on(design, *design.outliers(mean, scatter))
         iterations += 1
         n_live = sum(stamp.alive for stamp in stamps)
         log.info('iteration %d: mean merit %.3f, scatter %.3f, %d of %d stamps remain', iterations, mean, scatter,
@@ -77,6 +77,7 @@ def iterate(design, mask):
     for stamp in stamps:
         if stamp.alive:
             stamp.substamp.status, stamp.substamp.reason = SubstampStatus.USED_IN_FINAL_FIT, ''
+    model = design.finish(model)
     return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, design.background_covariance(live, mean))
 
 
@@ -110,15 +111,6 @@ def reject_meaningless(design, live, merits):
         else:
             stamp.chi2 = float(merit)
     return pass_on(design, rejected, 'no pixel of it can be compared')
-
-
-def reject_outliers(design, mean, scatter):
-    """Pass on from substamps that fit much worse than the others. Return whether there were any."""
-    n_sigma = design.config.single('ks')
-    # a stamp that has just been passed on is judged by its last chi2, as in C (P13)
-    rejected = [k for k, stamp in enumerate(design.stamps)
-                if stamp.alive and stamp.chi2 - mean > n_sigma * scatter]
-    return pass_on(design, rejected, f'its merit is more than {n_sigma:g} x {scatter:.3g} above {mean:.3g}')
 
 
 def pass_on(design, slots, reason):

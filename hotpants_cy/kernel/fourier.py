@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-__all__ = ['convolve_by_fft', 'fft_is_faster', 'rounding_stays_small']
+__all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'rounding_stays_small']
 
 # Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT.
 TAPS_PER_POINT = 150
@@ -67,6 +67,32 @@ def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):
     blocks = fft.irfft2(product, shape, workers=n_threads)[:, width - 1:width - 1 + ny, width - 1:width - 1 + step]
     nx = out.shape[1] - 2 * half
     out[start:start + ny, half:half + nx] = blocks.transpose(1, 0, 2).reshape(ny, -1)[:, :nx]
+
+
+def convolve_stack(pictures, kernels, whole=False, n_threads=1):
+    """Convolve each picture of a stack with its kernel.
+
+    Parameters
+    ----------
+    pictures : array (n, ny, nx)
+    kernels : array (n, width, width) or (1, width, width)
+    whole : bool, optional
+        Give all pixels that the result has, as if zeros lay around each picture, and not only those that the kernel
+        sees whole. Default False.
+    n_threads : int, optional
+        Default 1.
+
+    Returns
+    -------
+    array (n, ny -+ (width - 1), nx -+ (width - 1))
+    """
+    from scipy import fft
+    (ny, nx), width = pictures.shape[1:], kernels.shape[1]
+    shape = ny + width - 1, nx + width - 1
+    lengths = [_length(n) for n in (shape if whole else (ny, nx))]
+    product = fft.rfft2(pictures, lengths, workers=n_threads) * fft.rfft2(kernels, lengths, workers=n_threads)
+    cut = np.s_[:, :shape[0], :shape[1]] if whole else np.s_[:, width - 1:ny, width - 1:nx]
+    return fft.irfft2(product, lengths, workers=n_threads)[cut]
 
 
 def _length(n):

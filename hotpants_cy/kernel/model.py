@@ -7,7 +7,6 @@ import numpy as np
 from ..exceptions import InputError
 from ..instructions import convolution_loops, loops
 from ..progress import in_parts
-from ..threads import resolve_threads
 from .basis import GaussianBasis
 from .exact import convolve_exactly
 from .fourier import convolve_by_fft, fft_is_faster
@@ -42,6 +41,8 @@ class KernelModel:
         Which image it convolves: the template or the science image.
     block_width : int
         Pixels in x and y over which one kernel serves when it is applied [C: ``-kcs``].
+    covariance : float64 array (n, n), optional
+        Of the ``solution``; fits with ``weights`` or ``robust`` have it.
 
     Examples
     --------
@@ -66,6 +67,7 @@ class KernelModel:
     frame: RegionFrame
     direction: str
     block_width: int
+    covariance: np.ndarray | None = None
 
     def __eq__(self, other):
         if not isinstance(other, KernelModel):
@@ -75,6 +77,17 @@ class KernelModel:
                         for name in ('ko', 'bgo', 'frame', 'direction', 'block_width')))
 
     __hash__ = None
+
+    def __repr__(self):
+        (x0, y0), (ny, nx) = self.frame.origin, self.frame.shape
+        part = f' from ({x0}, {y0})' if x0 or y0 else ''
+        name = {'t': 'template', 'i': 'science image'}.get(self.direction, self.direction)
+        return (f'<{type(self).__name__}: {self.basis.width} x {self.basis.width} pixels, order {self.ko}, for the '
+                f'{name} of {nx} x {ny} pixels{part}, sum {self.sum(x0 + nx // 2, y0 + ny // 2):.4g} in the middle>')
+
+    def _repr_html_(self):
+        from ..cards import kernel_card
+        return kernel_card([self])
 
     @property
     def half_width(self):
@@ -120,6 +133,10 @@ class KernelModel:
             kernel += a * picture                    # one by one, as spec 6.4 sums them
         return kernel
 
+    def images(self, x, y):
+        """Pictures of the kernel at (n,) positions, (n, width, width); see `image`."""
+        return np.tensordot(self.coefficients(x, y), self.basis.images, 1)
+
     def sum(self, x, y):
         """Sum of the kernel at a position: the flux ratio of the two images.
 
@@ -134,6 +151,28 @@ class KernelModel:
         """
         # pixel after pixel: NumPy's pairwise sum would round differently
         return float(np.cumsum(self.image(x, y))[-1])
+
+    def sum_error(self, x, y):
+        """Standard deviation of the kernel sum at a position, from the noise of the stars that it was fitted to.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        float
+            NaN if it is not known: only a fit with ``weights`` or ``robust`` tells.
+        """
+        if self.covariance is None:
+            return float('nan')
+        sums = self.basis.images.sum(axis=(1, 2))
+        terms = Monomials(self.ko).values(*self.frame.normalise(*_position(x, y)))
+        slope = np.zeros(len(self.solution))
+        slope[0] = sums[0]
+        slope[1:1 + self.varying.size] = np.outer(sums[1:], terms).ravel()
+        return float(np.sqrt(max(slope @ self.covariance @ slope, 0.0)))
 
     def background(self, x, y):
         """Background at positions, in data units.
@@ -150,15 +189,20 @@ class KernelModel:
         values = Monomials(self.bgo).evaluate(self.background_coefficients, *self.frame.normalise(x, y))
         return float(values) if values.ndim == 0 else values
 
+    @property
+    def shape(self):
+        """Shape (ny, nx) of the images that the kernel applies to."""
+        return tuple(self.frame.shape)
+
     def apply(self, image, *, background=False, exact=False, n_threads=None):
         """Convolve an image with the kernel.
 
         Parameters
         ----------
-        image : 2-D array
+        image : 2-D array, `~astropy.nddata.CCDData` or `~astropy.nddata.NDData`
             Pixels on the grid that the kernel was fitted on, of the same shape. Any numeric type.
         background : bool, optional
-            Add the background too. Default False.
+            Add the background too, in data units. Default False.
         exact : bool, optional
             Give each pixel its own kernel, not one to each block of ``block_width`` pixels. Default False.
         n_threads : int, optional
@@ -166,20 +210,23 @@ class KernelModel:
 
         Returns
         -------
-        float32 array
-            The convolved image; NaN in a frame of ``half_width`` pixels.
+        float32 array, or `~astropy.nddata.CCDData` for an image with more than pixels
+            The convolved image; NaN in a frame of ``half_width`` pixels. CCDData has the uncertainty convolved too,
+            a mask and flags where bad pixels have more than 1 % of the kernel, the unit, WCS and header of the image,
+            and its ``psf``, if it has one, convolved.
 
         Raises
         ------
         InputError
-            The image has another shape.
+            The image has another shape, or cannot be used.
         """
-        data = np.ascontiguousarray(image, np.float32)
-        if data.shape != tuple(self.frame.shape):
-            raise InputError(f'this kernel applies to images of shape {tuple(self.frame.shape)}, '
-                             f'not to one of shape {data.shape}')
-        return self.convolve_planes(data, fill=np.nan, background=background, exact=exact,
-                                    n_threads=resolve_threads(n_threads))[0]
+        from .application import apply_kernel
+        return apply_kernel(self, image, background, exact, n_threads)
+
+    def convolved(self, data, variance=None, flags=None, *, background=False, exact=False, n_threads=1):
+        """Convolve planes of the whole image: `convolve_planes` with NaN in the frame."""
+        return self.convolve_planes(data, variance, flags, fill=np.nan, background=background, exact=exact,
+                                    n_threads=n_threads)
 
     def write(self, path, *, overwrite=False):
         """Write the kernel to a FITS file.
@@ -197,6 +244,19 @@ class KernelModel:
         ------
         OutputError
             The file cannot be written; nothing was changed then.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import hotpants_cy as hp
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kernel.write(Path(folder, 'kernel.fits'))
+        ...     hp.KernelModel.read(Path(folder, 'kernel.fits')) == kernel
+        True
         """
         from .table import write_kernels
         (x0, y0), (ny, nx) = self.frame.origin, self.frame.shape
@@ -220,6 +280,10 @@ class KernelModel:
         ------
         InputError
             The file holds no whole kernel.
+
+        Examples
+        --------
+        See `write`.
         """
         from .table import read_kernels
         return read_kernels(path)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import InputError
-from ..threads import resolve_threads
 
 __all__ = ['KernelMosaic']
 
@@ -31,13 +30,26 @@ class KernelMosaic:
     >>> pair = make_pair((300, 500), seed=1)
     >>> config = hp.HotpantsConfig(nregx=2, ko=0, nstampx=3, nstampy=4, force_convolve='t')
     >>> kernel = hp.subtract(pair.science, pair.template, config=config).kernel
-    >>> len(kernel.models), kernel.image(100, 100).shape
-    (2, (21, 21))
+    >>> kernel
+    <KernelMosaic: 2 kernels of 21 x 21 pixels for an image of 500 x 300 pixels>
+    >>> kernel.image(100, 100).shape
+    (21, 21)
+    >>> kernel.at(100, 100) is kernel.models[0], kernel.at(400, 100) is kernel.models[1]
+    (True, True)
     """
 
     models: list
     sections: list
     shape: tuple
+
+    def __repr__(self):
+        width = self.models[0].basis.width
+        return (f'<{type(self).__name__}: {len(self.models)} kernels of {width} x {width} pixels for an image of '
+                f'{self.shape[1]} x {self.shape[0]} pixels>')
+
+    def _repr_html_(self):
+        from ..cards import kernel_card
+        return kernel_card(self.models, self.sections, title=type(self).__name__)
 
     def at(self, x, y):
         """Model that counts at a position.
@@ -69,6 +81,10 @@ class KernelMosaic:
         """Sum of the kernel at a position; see `KernelModel.sum`."""
         return self.at(x, y).sum(x, y)
 
+    def sum_error(self, x, y):
+        """Standard deviation of the kernel sum at a position; see `KernelModel.sum_error`."""
+        return self.at(x, y).sum_error(x, y)
+
     def background(self, x, y):
         """Background at positions, in data units; see `KernelModel.background`."""
         values = np.vectorize(lambda a, b: self.at(a, b).background(a, b), otypes=[float])(x, y)
@@ -76,17 +92,22 @@ class KernelMosaic:
 
     def apply(self, image, *, background=False, exact=False, n_threads=None):
         """Convolve an image with the kernel of each region; see `KernelModel.apply`. NaN where there is none."""
-        data = np.ascontiguousarray(image, np.float32)
-        if data.shape != tuple(self.shape):
-            raise InputError(f'this kernel applies to images of shape {tuple(self.shape)}, not to one of shape '
-                             f'{data.shape}')
-        out = np.full_like(data, np.nan)
+        from .application import apply_kernel
+        return apply_kernel(self, image, background, exact, n_threads)
+
+    def convolved(self, data, variance=None, flags=None, **options):
+        """Convolve planes of the whole image; see `KernelModel.convolved`."""
+        planes = [np.full(self.shape, np.nan, np.float32),
+                  np.zeros((0, 0) if variance is None else self.shape, np.float32),
+                  np.zeros((0, 0) if flags is None else self.shape, np.int32)]
         for model, (x0, x1, y0, y1) in zip(self.models, self.sections, strict=True):
             (xb, yb), (ny, nx) = model.frame.origin, model.frame.shape
-            part = model.apply(data[yb:yb + ny, xb:xb + nx], background=background, exact=exact,
-                               n_threads=resolve_threads(n_threads))
-            out[y0:y1 + 1, x0:x1 + 1] = part[y0 - yb:y1 + 1 - yb, x0 - xb:x1 + 1 - xb]
-        return out
+            parts = model.convolved(*(None if plane is None else np.ascontiguousarray(plane[yb:yb + ny, xb:xb + nx])
+                                      for plane in (data, variance, flags)), **options)
+            for plane, part in zip(planes, parts, strict=True):
+                if plane.size:
+                    plane[y0:y1 + 1, x0:x1 + 1] = part[y0 - yb:y1 + 1 - yb, x0 - xb:x1 + 1 - xb]
+        return planes
 
     def write(self, path, *, overwrite=False):
         """Write the kernels to a FITS file; see `KernelModel.write`."""

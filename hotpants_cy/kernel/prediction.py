@@ -4,6 +4,7 @@ import numpy as np
 
 from ..stamps.shapes import cutouts
 from .design import solve_system
+from .fourier import convolve_stack
 
 __all__ = ['predicted_chi2']
 
@@ -61,7 +62,6 @@ def _chi2(design, model, slots, radius):
 
 def _variances(design, model, slots):
     """Variance of the residuals: that of the target, and of the source under the square of the kernel."""
-    from scipy.signal import fftconvolve
     (x0, y0), (ny, nx) = model.frame.origin, model.frame.shape
     kernel = model.image(x0 + nx / 2, y0 + ny / 2)
     source, target = [], []
@@ -70,6 +70,6 @@ def _variances(design, model, slots):
         cut = np.s_[substamp.y - half:substamp.y + half + 1, substamp.x - half:substamp.x + half + 1]
         source.append(design.source.variance(cut))
         target.append(design.target.variance(cut))
-    spread = fftconvolve(np.pad(source, ((0, 0), *[(design.config.rkernel,) * 2] * 2), mode='edge'),
-                         kernel[np.newaxis]**2, mode='valid', axes=(1, 2))
+    source = np.pad(source, ((0, 0), *[(design.config.rkernel,) * 2] * 2), mode='edge').astype(float)
+    spread = convolve_stack(source, kernel[np.newaxis]**2)
     return np.maximum(spread, 0) + target

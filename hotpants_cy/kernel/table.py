@@ -19,6 +19,7 @@ __all__ = ['KERNEL_TABLE', 'KernelTable', 'TableRegion', 'c_column', 'frame_card
            'read_kernels', 'read_live_table', 'read_table', 'section_text', 'write_kernels']
 
 KERNEL_TABLE = 'Convolution Kernel Information'
+COVARIANCE = 'COVARIANCE'
 
 _SECTION = re.compile(r'\[(-?\d+):(-?\d+),(-?\d+):(-?\d+)\]')
 _NUMBERS = ('KSUM', 'SSSIG', 'SSSCAT', 'FSIG', 'FSCAT', 'NSCALO')
@@ -71,6 +72,8 @@ class KernelTable:
     regions : list of TableRegion
     pictures : float32 array (n, width, width) or None
         Basis images, where the basis is not of Gaussians.
+    covariances : dict
+        Of the solution, float64 (n, n), by the index of the region; of those regions where it is known.
     """
 
     degrees: tuple
@@ -83,6 +86,7 @@ class KernelTable:
     shape: tuple
     regions: list
     pictures: np.ndarray
+    covariances: dict
 
 
 # -- reading ----------------------------------------------------------------------------------
@@ -112,14 +116,15 @@ def read_table(path):
             if not tables:
                 raise InputError('it holds no kernel table')
             pictures = np.array(hdus['BASIS'].data, np.float32) if 'BASIS' in hdus else None
-            return _table_of(hdus[0].header, tables[-1], pictures)
+            covariances = {hdu.ver: np.array(hdu.data, float) for hdu in hdus if hdu.name == COVARIANCE}
+            return _table_of(hdus[0].header, tables[-1], pictures, covariances)
     except InputError as error:
         raise InputError(f'cannot take a kernel from {path}: {error}') from None
     except (KeyError, OSError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(f'cannot take a kernel from {path}: {" ".join(str(error).split())}') from error
 
 
-def _table_of(primary, table, pictures):
+def _table_of(primary, table, pictures, covariances):
     header = table.header
     n = int(header['NGAUSS'])
     if not (0 if pictures is not None else 1) <= n <= 100:
@@ -141,7 +146,9 @@ def _table_of(primary, table, pictures):
         raise InputError(f'a kernel of FWKERN = {width} pixels with Gaussians of sigma {sigmas} is impossible')
     if not 1 <= step <= 2001:
         raise InputError(f'KCSTEP = {step} is impossible')
-    return KernelTable(degrees, sigmas, width, ko, bgo, normalize, step, shape, regions, pictures)
+    if any(c.shape != (size, size) or not np.isfinite(c).all() for c in covariances.values()):
+        raise InputError(f'a covariance of {size} x {size} finite numbers is needed')
+    return KernelTable(degrees, sigmas, width, ko, bgo, normalize, step, shape, regions, pictures, covariances)
 
 
 def _region_of(primary, header, name, column, size):
@@ -184,7 +191,7 @@ def models_of(table, entries, buffers):
     basis = (GaussianBasis(table.width // 2, table.degrees, table.sigmas) if table.pictures is None
              else ImageBasis(table.pictures))
     return [KernelModel(entry.solution, basis, table.ko, table.bgo, RegionFrame((x0, y0), (y1 - y0 + 1, x1 - x0 + 1)),
-                        entry.direction, table.block_width)
+                        entry.direction, table.block_width, table.covariances.get(entry.index + 1))
             for entry, (x0, x1, y0, y1) in zip(entries, buffers, strict=True)]
 
 
@@ -269,4 +276,6 @@ def write_kernels(path, models, sections, shape, *, overwrite=False):
     hdus = [primary, table]
     if isinstance(basis, ImageBasis):
         hdus.insert(1, fits.ImageHDU(np.asarray(basis.pictures), name='BASIS'))
+    hdus += [fits.ImageHDU(model.covariance, name=COVARIANCE, ver=k) for k, model in enumerate(models, 1)
+             if model.covariance is not None]
     write_whole({path: fits.HDUList(hdus)}, overwrite=overwrite)

@@ -2,7 +2,7 @@
 
 from .statistics import DESCRIPTIONS
 
-__all__ = ['header_cards']
+__all__ = ['header_cards', 'method_cards']
 
 
 def header_cards(regions, config):
@@ -24,7 +24,7 @@ def header_cards(regions, config):
         return {}
     cards = {'SOFTNAME': ('hotpants_cy', 'image subtraction, Alard & Lupton 1998'),
              'PHOTNORM': (config.normalize, 'flux scale: template, image or unconvolved'),
-             'NREGION': (len(regions), 'regions with a kernel of their own')}
+             'NREGION': (len(regions), 'regions with a kernel of their own'), **method_cards(config)}
     for run in regions:
         n = f'{run.region.index:02d}'
         cards[f'REGION{n}'] = (run.region.section, 'pixels of the region')
@@ -37,3 +37,20 @@ def header_cards(regions, config):
     if config.reasons:
         cards['HISTORY'] = [f'{name} = {value}: {words}' for name, value, words in config.explained()], ''
     return cards
+
+
+def method_cards(config):
+    """Keywords of what goes beyond C HOTPANTS, ``(value, comment)`` by keyword; none if nothing does.
+
+    Parameters
+    ----------
+    config : HotpantsConfig
+
+    Returns
+    -------
+    dict
+    """
+    cards = {'EXACTKER': (config.exact, 'each pixel has its own kernel'),
+             'FITWGHT': (config.weights, 'pixels of the fit are weighted with their noise'),
+             'FITLOSS': (config.robust, 'robust loss of the fit')}
+    return {keyword: card for keyword, card in cards.items() if card[0]}

@@ -20,6 +20,7 @@ _CORE = 0.85              # share of the way to the last limits expected, to sta
 #: What each number is, for header comments.
 DESCRIPTIONS = {
     'KSUM': 'kernel sum at the centre',
+    'KSUME': 'standard deviation of the kernel sum',
     'SSSIG': 'mean figure of merit of the substamps',
     'SSSCAT': 'scatter of the figures of merit',
     'FSIG': 'mean (difference/noise)^2 of the substamps',

@@ -62,6 +62,13 @@ class Side:
         """The stamps that hold a substamp."""
         return self.slots[:self.n_filled]
 
+    def spread(self, most):
+        """Give each substamp a stamp of its own, at most ``most``: first those that are first in theirs."""
+        ranked = sorted((k, n) for n, stamp in enumerate(self.stamps) for k in range(len(stamp.substamps)))
+        stamps = self.stamps
+        self.slots = [Stamp([stamps[n].substamps[k]], statistics=stamps[n].statistics) for k, n in ranked[:most]]
+        self.n_filled = len(self.slots)
+
 
 def cells_of(region, grid):
     """Yield the corner (x, y) and shape (ny, nx) of each cell, in pixels of the buffered region (spec 3.1)."""

@@ -53,11 +53,11 @@ def inside(seeds, region, border):
 
 def apart(stars, distance):
     """Stars of which none is within ``distance`` pixels, in x and in y, of a better one."""
-    kept = []
-    for star in stars:
-        if all(max(abs(star[0] - x), abs(star[1] - y)) > distance for x, y, _ in kept):
-            kept.append(star)
-    return kept
+    positions, kept = np.array([star[:2] for star in stars]).reshape(-1, 2), []
+    for k in range(len(stars)):
+        if (np.abs(positions[kept] - positions[k]).max(axis=1) > distance).all():
+            kept.append(k)
+    return [stars[k] for k in kept]
 
 
 def stars_by_cell(stars, region, grid, most):

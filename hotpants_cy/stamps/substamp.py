@@ -11,7 +11,14 @@ __all__ = ['Stamp', 'Substamp', 'SubstampStatus', 'substamp_table']
 
 
 class SubstampStatus(enum.Enum):
-    """What became of a substamp."""
+    """What became of a substamp.
+
+    Examples
+    --------
+    >>> from hotpants_cy import SubstampStatus
+    >>> SubstampStatus['USED_IN_FINAL_FIT'].value
+    'used in the final fit'
+    """
 
     FOUND = 'found'
     PASSED_FOM_CHECK = 'passed the direction test'
@@ -46,6 +53,16 @@ class Substamp:
         Sum of the kernel fitted to it alone, in the direction test.
     chi2 : float or None
         Mean of (difference / noise)^2 over it, in the final difference.
+
+    Examples
+    --------
+    >>> from hotpants_cy import Hotpants, HotpantsConfig
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((256, 256), seed=1)
+    >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    >>> solution, used = hot.iterative_fit_and_clip()
+    >>> used[0].status.name, used[0].image_cutout.shape
+    ('USED_IN_FINAL_FIT', (31, 31))
     """
 
     id: int

@@ -1,0 +1,50 @@
+"""Errors of the coefficients of a kernel: how the noise of both images enters them."""
+
+import numpy as np
+
+from .fourier import convolve_stack
+
+__all__ = ['fit_covariance']
+
+
+def fit_covariance(design, sight, weighing, equations, model):
+    r"""Covariance of the coefficients of a weighted fit.
+
+    With the vectors X, weights W and equations :math:`A = X^T W X` the solution is :math:`A^{-1} X^T W t`. Its
+    covariance is :math:`A^{-1} X^T W\, C\, W X A^{-1}` for residuals of the covariance :math:`C = V + K V_s K^T`, since
+    the noise of the convolved image is correlated; the correction for what noise adds to A comes on top of it.
+
+    Parameters
+    ----------
+    design : WeightedDesign
+    sight : Sight
+    weighing : Weighing
+    equations : (float64 array (n, n), float64 array (n, n))
+        A, and what the noise of the convolved image adds to it.
+    model : KernelModel
+
+    Returns
+    -------
+    float64 array (n, n)
+    """
+    from scipy.linalg import pinvh
+    kernels = model.images(sight.x, sight.y)
+    local = np.array([_noise_products(design, sight, weighing, kernels, k) for k in range(len(sight.slots))])
+    noise, _ = design.sum_up(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
+    # coefficients of very different size: invert with ones on the diagonal
+    matrix, bias = equations
+    scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    inverse = pinvh(matrix * scales * scales[:, np.newaxis]) * scales * scales[:, np.newaxis]
+    corrected = inverse + inverse @ bias @ inverse
+    return corrected @ noise @ corrected.T
+
+
+def _noise_products(design, sight, weighing, kernels, k):
+    """Covariance of the right hand side of one substamp."""
+    weighted, size = design.all_vectors(sight, k) * weighing.weights[k], design.config.substamp_width
+    # how each pixel of the source enters: W X correlated with the kernel
+    # (single precision is plenty for an error)
+    spread = convolve_stack(weighted.reshape(-1, size, size).astype(np.float32),
+                            kernels[k:k + 1, ::-1, ::-1].astype(np.float32), whole=True, n_threads=design.n_threads)
+    spread = spread.reshape(len(weighted), -1)
+    return (weighted * weighing.white[k]) @ weighted.T + (spread * sight.source_variance[k].ravel()) @ spread.T

@@ -1,0 +1,148 @@
+"""The fit with weights: masked pixels count nothing, noisy ones little, stars and pixels that are off less and less.
+
+HOTPANTS weighs all pixels alike and rejects whole stars; here the equations are solved again and again, each time with
+the weights that the last kernel gives.
+"""
+
+import copy
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from ..exceptions import SingularFitError
+from ..instructions import loops
+from .covariance import fit_covariance
+from .design import Design, solve_system
+from .weighing import Sight, Weighing, chi2
+
+__all__ = ['WeightedDesign']
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 12                  # of solving at most
+SETTLED = 0.02               # sigmas that no pixel changes by any more
+OUT = 0.1                    # influence below which a star leaves its place to the next of its stamp
+
+
+class WeightedDesign(Design):
+    """The equations of a `Design`, with a weight for each pixel.
+
+    The noise of the image that is convolved adds to its products with itself, which makes kernels too small; that is
+    taken back to first order.
+
+    Attributes
+    ----------
+    last : (Sight, Weighing, (float64 array, float64 array))
+        Of the last solution: what was seen, how it was weighed, the equations and what noise adds to them.
+    covariance : float64 array
+        Of the last coefficients, after `finish`.
+    """
+
+    @classmethod
+    def of(cls, design):
+        """The same substamps and vectors, to be fitted with weights."""
+        weighted = copy.copy(design)
+        weighted.__class__ = cls
+        weighted.last = weighted.covariance = None
+        return weighted
+
+    def solve(self, slots):
+        """Fit the kernel to the substamps in use at ``slots``; see `Design.solve`."""
+        self._check_number(len(slots))
+        sight = Sight.of(self, slots)
+        model = Design.solve(self, self.alike(slots) if self.config.robust else slots)
+        weighing = Weighing.of(self, sight, model)
+        for number in range(ROUNDS):
+            solution, *equations = self._solve_weighted(sight, weighing)
+            model, before = self.model_of(solution), weighing
+            weighing = Weighing.of(self, sight, model, before.error)
+            change = np.max(np.abs(weighing.model - before.model) / np.sqrt(weighing.variance), where=weighing.good,
+                            initial=0)
+            if change < SETTLED:
+                break
+        log.info('weighted fit: %d rounds, the last one changed pixels by up to %.3f sigma', number + 1, change)
+        self.last = sight, weighing, equations
+        return model
+
+    # -- equations ----------------------------------------------------------------------------
+
+    def _solve_weighted(self, sight, weighing):
+        """Solution without the bias of the noise in the convolved image; the equations, and what noise adds to them."""
+        gram, rhs = self._products(sight, weighing.weights)
+        matrix, vector = self.sum_up(sight, gram, rhs)
+        noise, _ = self.sum_up(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
+        solution = solve_system(matrix.copy(), vector)
+        if solution is not None:
+            # with the products A + N of noisy vectors, (A + N)^-1 b is too small by about (A + N)^-1 N of itself
+            correction = solve_system(matrix.copy(), noise @ solution)
+            solution = None if correction is None else solution + correction
+        if solution is None:
+            raise SingularFitError(f'the weighted fit of kernel and background to {len(sight.slots)} substamps has no '
+                                   'finite solution: lower ko, bgo or the degrees, or find more stars')
+        return solution, matrix, noise
+
+    def _products(self, sight, weights):
+        """Products of the vectors of each substamp under the weights (spec 5.2)."""
+        n, size, n_total = len(sight.slots), self.config.substamp_width, self.gram.shape[1]
+        gram, rhs = np.empty((n, n_total, n_total)), np.empty((n, n_total))
+        (ny, nx), (xs, ys) = self.target_data.shape, self._positions(sight.slots)
+        loops('products').weighted_products(
+            np.where(weights > 0, sight.target, 0), np.sqrt(weights), xs, ys, sight.slots.astype(np.int32),
+            self.config.rss, self.config.bgo, 0.5 * nx, 0.5 * ny, self.vectors, gram, rhs,
+            np.empty((self.n_threads, loops('products').work_size(n_total, size))))
+        return gram, rhs
+
+    def _noise_products(self, sight, weights):
+        """What the noise of the convolved image adds to these products on the average."""
+        n_basis = len(self.basis)
+        pictures = self.basis.images.reshape(n_basis, -1)
+        seen = np.sum(weights * sight.seen_variance(self.config.rkernel), axis=1)
+        noise = np.zeros((len(seen), *self.gram.shape[1:]))
+        noise[:, :n_basis, :n_basis] = seen[:, np.newaxis, np.newaxis] * (pictures @ pictures.T)
+        return noise
+
+    def sum_up(self, sight, gram, rhs):
+        """Equations of the coefficients from products of each substamp (spec 6.2)."""
+        terms = np.ascontiguousarray(self.terms.values(*self.frame.normalise_single(sight.x, sight.y)))
+        n_basis = len(self.basis)
+        size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
+        matrix, vector = np.zeros((size, size)), np.zeros(size)
+        loops('equations').assemble(gram, rhs, np.arange(len(gram), dtype=np.int32), terms, n_basis, matrix, vector,
+                                    self.n_threads)
+        return matrix, vector
+
+    def all_vectors(self, sight, k):
+        """Vectors of kernel and background of the k-th substamp seen, (n, pixels)."""
+        x, y = (v[0] for v in sight.pixels(self.config.rss, [k]))
+        background = self.background_terms.values(*self.frame.normalise(x, y))
+        return np.concatenate([self.vectors[sight.slots[k]], background.T])
+
+    # -- judging ------------------------------------------------------------------------------
+
+    def merits(self, model, slots, mask, kind='v'):
+        """Mean squared residual over predicted variance of the good pixels of each substamp; see `Design.merits`."""
+        if kind != 'v':
+            return Design.merits(self, model, slots, mask, kind)
+        sight = Sight.of(self, slots)
+        weighing = Weighing.of(self, sight, model, self.last[1].error)
+        values = chi2(sight.target - weighing.model, weighing.variance, weighing.good)
+        return np.where(weighing.good.any(axis=1), values, -1.0)
+
+    def outliers(self, mean, scatter):
+        """Slots whose stars are to give way to the next, and why; see `Design.outliers`."""
+        if self.config.robust is None:
+            return Design.outliers(self, mean, scatter)
+        sight, weighing, _ = self.last
+        out = [int(k) for k in sight.slots[weighing.influence < OUT] if self.stamps[k].alive]
+        return out, 'flux or shape of its star are not what the kernel of the others predicts'
+
+    def finish(self, model):
+        """The kernel with the covariance of its coefficients."""
+        self.covariance = fit_covariance(self, *self.last, model)
+        return replace(model, covariance=self.covariance)
+
+    def background_covariance(self, slots, mean_merit):
+        """Covariance of the background coefficients, after `finish`."""
+        n = len(self.background_terms)
+        return self.covariance[-n:, -n:]

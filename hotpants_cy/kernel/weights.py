@@ -1,0 +1,136 @@
+"""What a pixel and a star count in the fit: by the noise that the model predicts, and by how far off they are.
+
+Arrays are of shape (n stars, pixels of a substamp) throughout.
+"""
+
+import numpy as np
+
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'extra_scatter', 'influence', 'model_error', 'predicted_variance']
+
+#: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
+#: least squares fit where the noise is Gaussian.
+LOSSES = {'huber': 1.345, 'tukey': 4.685}
+
+LARGEST_ERROR = 0.2          # of the model, relative
+BRIGHT = 5.0                 # sigmas over the sky of the pixels that tell it
+ENOUGH = 50                  # such pixels
+STEPS = 30                   # of bisection
+
+
+def influence(deviations, loss):
+    """Weight that a robust loss gives to deviations in sigmas, from 0 to 1.
+
+    Parameters
+    ----------
+    deviations : float array
+    loss : {None, 'huber', 'tukey'}
+        None weighs all alike.
+
+    Returns
+    -------
+    float64 array
+
+    Examples
+    --------
+    >>> influence([0, 2.69, 100], 'huber')
+    array([1.     , 0.5    , 0.01345])
+    >>> influence([0, 100], 'tukey')
+    array([1., 0.])
+    """
+    size = np.abs(np.asarray(deviations, float))
+    if loss is None:
+        return np.ones_like(size)
+    limit = LOSSES[loss]
+    if loss == 'huber':
+        return limit / np.maximum(size, limit)
+    return np.square(1 - np.square(np.minimum(size / limit, 1)))
+
+
+def predicted_variance(target, model, target_variance, model_variance, good):
+    r"""Variance of target minus model, as it is where both show what they should.
+
+    The variances that come with images are mostly made from their noisy pixels. Weights from those favour the pixels
+    that are too low, which biases fluxes. The best estimate of the signal in each pixel, the mean of target :math:`t`
+    and model :math:`m` with the inverse of their variances as weights, is not correlated with :math:`t - m`. Each
+    variance is therefore moved to it, along its slope with the noise of its own image, which is zero for
+    variances that were not made from the pixels.
+
+    Parameters
+    ----------
+    target, model : float64 array
+        Pixels, and what the kernel makes of the other image.
+    target_variance, model_variance : float64 array
+        Their variances as given.
+    good : bool array
+
+    Returns
+    -------
+    float64 array
+        Positive where ``good``.
+    """
+    total = target_variance + model_variance
+    share = np.divide(model_variance, total, out=np.full_like(total, 0.5), where=total > 0)
+    signal = share * target + (1 - share) * model
+    predicted = (_moved(target_variance, target - signal, signal, total, good)
+                 + _moved(model_variance, model - signal, signal, total, good))
+    return np.clip(predicted, 0.25 * total, 4 * total)
+
+
+def _moved(variance, noise, signal, total, good):
+    """Variance without its slope with the noise of the pixels that it was made from."""
+    usual = good & (np.abs(noise) < 4 * np.sqrt(total)) & (total > 0)
+    if np.count_nonzero(usual) < ENOUGH:
+        return variance
+    terms = np.stack([np.ones_like(signal[usual]), signal[usual], noise[usual]])
+    # bright pixels, whose variance is known best in per cent, do not decide alone
+    weighted = terms / np.square(total[usual])
+    matrix, vector = weighted @ terms.T, weighted @ variance[usual]
+    scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    slope = (scales * np.linalg.lstsq(matrix * scales * scales[:, np.newaxis], vector * scales, rcond=1e-12)[0])[2]
+    return variance - max(slope, 0.0) * noise
+
+
+def model_error(residual, variance, stars, good):
+    """Part of the light of stars that the model misses beyond noise, from their bright pixels.
+
+    Parameters
+    ----------
+    residual, variance : float64 array
+    stars : float64 array
+        Model without its sky.
+    good : bool array
+
+    Returns
+    -------
+    float
+        Between 0 and 0.2.
+    """
+    bright = good & (stars > BRIGHT * np.sqrt(variance))
+    if np.count_nonzero(bright) < ENOUGH:
+        return 0.0
+    return extra_scatter(np.abs(residual[bright]), variance[bright], stars[bright]**2, LARGEST_ERROR)
+
+
+def extra_scatter(sizes, variances, scales, largest):
+    """The scatter s with which ``sizes`` are as large as the variances ``variances + s^2 scales`` let expect.
+
+    Parameters
+    ----------
+    sizes, variances, scales : float64 array (n,)
+    largest : float
+        Highest value that can come out; the lowest is zero.
+
+    Returns
+    -------
+    float
+    """
+    def typical(scatter):
+        return 1.4826 * np.median(sizes / np.sqrt(variances + scatter**2 * scales))
+
+    if not len(sizes) or typical(0.0) <= 1:
+        return 0.0
+    low, high = 0.0, largest
+    for _ in range(STEPS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if typical(middle) > 1 else (low, middle)
+    return high

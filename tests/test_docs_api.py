@@ -1,0 +1,39 @@
+"""The API reference, docs/reference/index.rst, has every public name, and what it names can be read there."""
+
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+
+import hotpants_cy
+
+PAGE = (Path(__file__).parents[1] / 'docs/reference/index.rst').read_text(encoding='utf-8')
+NAMES = re.findall(r'^   ([A-Za-z]\w*(?:\.\w+)*)$', PAGE, re.MULTILINE)
+
+# their docstrings have no example yet
+WITHOUT_EXAMPLE = {
+    'Substamp', 'SubstampStatus', 'SubtractionResult', 'datasets.SimulatedPair', 'inspection.diagrams.plot_kernel',
+    'inspection.diagrams.plot_quality', 'inspection.injection.Recovery', 'inspection.pictures.plot_substamps',
+    'inspection.quality.Measure', 'products.correlation.DifferenceNoise',
+}
+
+
+def named(name):
+    module, _, last = f'hotpants_cy.{name}'.rpartition('.')
+    return getattr(import_module(module), last)
+
+
+def test_every_public_name_is_in_the_reference():
+    assert set(hotpants_cy.__all__) - {'__version__', 'conf'} <= set(NAMES)
+
+
+def test_the_reference_names_only_what_there_is_and_once():
+    assert all(named(name).__doc__ for name in NAMES)
+    assert len(set(NAMES)) == len(NAMES)
+
+
+def test_what_the_reference_names_has_an_example():
+    things = {name: named(name) for name in NAMES}
+    lacking = {name for name, thing in things.items() if '>>>' not in thing.__doc__
+               and not (inspect.isclass(thing) and issubclass(thing, Exception))}
+    assert lacking <= WITHOUT_EXAMPLE

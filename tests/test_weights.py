@@ -1,0 +1,238 @@
+"""With weights and a robust loss the kernel sum is right, whatever masked pixels and variable stars say."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from astropy.nddata import CCDData, StdDevUncertainty
+from numpy.testing import assert_allclose, assert_array_equal
+
+import hotpants_cy as hp
+from hotpants_cy.datasets import make_pair
+from hotpants_cy.kernel.fourier import convolve_stack
+from hotpants_cy.kernel.model import KernelModel
+from hotpants_cy.kernel.weighing import Sight, Weighing
+from hotpants_cy.kernel.weights import extra_scatter, influence, model_error, predicted_variance
+
+BOTH = {'weights': True, 'robust': 'tukey'}
+
+
+def config(**changes):
+    return hp.HotpantsConfig(ko=0, bgo=0, nstampx=6, nstampy=6, force_convolve='t', rkernel=7, rss=10,
+                             deg_fixe=(4, 2), sigma_gauss=(0.7, 1.5), **changes)
+
+
+@cache
+def pair(seed=0, **changes):
+    return make_pair((300, 300), seed=seed, n_transients=0, profile='gaussian', **changes)
+
+
+def fitted(science, template, **changes):
+    hot = hp.Hotpants(template, science, config=config(**changes))
+    hot.iterative_fit_and_clip()
+    return hot
+
+
+def with_variables(scene, seed, fraction=0.2):
+    """The science image after some of its stars have changed by up to a half."""
+    rng, stars = np.random.default_rng(seed), scene.stars.copy()
+    stars['flux'] *= rng.uniform(-0.5, 0.5, len(stars))
+    change = scene.science_psf.image(scene.science.shape, stars[rng.random(len(stars)) < fraction])
+    science = scene.science.copy()
+    science.data = (science.data + scene.kernel_sum * change).astype('f4')
+    return science
+
+
+# -- the parts ----------------------------------------------------------------------------------
+
+def test_influence_of_huber_falls_with_the_deviation_and_that_of_tukey_vanishes():
+    assert_allclose(influence([0, 1.345, -13.45], 'huber'), [1, 1, 0.1])
+    assert_allclose(influence([0, 4.685 / 2, 4.685, -50], 'tukey'), [1, 0.75**2, 0, 0])
+    assert_array_equal(influence([0, 7], None), 1)
+
+
+def noisy(rng, signal, gain=2.0, floor=30.0):
+    variance = signal / gain + floor
+    return rng.normal(signal, np.sqrt(variance)), variance
+
+
+def test_variances_made_from_noisy_pixels_are_led_back_to_those_of_the_signal():
+    rng, signal = np.random.default_rng(1), np.geomspace(100, 20_000, 40_000).reshape(40, -1)
+    (target, truth), (model, _) = noisy(rng, signal), noisy(rng, signal)
+    from_data = target / 2.0 + 30.0
+    predicted = predicted_variance(target, model, from_data, model / 2.0 + 30.0, np.ones(signal.shape, bool))
+    residual = (target - model) / np.sqrt(2 * truth)
+    assert abs(np.corrcoef(residual.ravel(), (from_data / truth).ravel())[0, 1]) > 0.5
+    assert abs(np.corrcoef(residual.ravel(), (predicted / truth).ravel())[0, 1]) < 0.02
+    assert_allclose(np.median(predicted / truth), 2, rtol=1e-3)
+
+
+def test_variances_not_made_from_the_pixels_stay():
+    rng, signal = np.random.default_rng(1), np.geomspace(100, 20_000, 40_000).reshape(40, -1)
+    (target, truth), (model, _) = noisy(rng, signal), noisy(rng, signal)
+    predicted = predicted_variance(target, model, truth, truth, np.ones(signal.shape, bool))
+    assert_allclose(predicted, 2 * truth, rtol=0.03)
+
+
+def test_extra_scatter_is_what_the_noise_does_not_explain():
+    rng = np.random.default_rng(2)
+    sizes = np.abs(rng.normal(0, np.hypot(1, 0.5), 20_000))
+    assert_allclose(extra_scatter(sizes, np.ones(20_000), np.ones(20_000), 5.0), 0.5, atol=0.03)
+    assert extra_scatter(sizes / 2, np.ones(20_000), np.ones(20_000), 5.0) == 0
+
+
+def test_model_error_is_the_part_of_the_light_that_is_missed():
+    rng, stars = np.random.default_rng(3), np.full((20, 100), 5000.0)
+    residual = rng.normal(0, np.hypot(10, 0.02 * stars))
+    assert_allclose(model_error(residual, np.full(stars.shape, 100.0), stars, stars > 0), 0.02, rtol=0.05)
+    assert model_error(residual[:1, :9], np.full((1, 9), 100.0), stars[:1, :9], stars[:1, :9] > 0) == 0
+
+
+@pytest.mark.parametrize('whole', [False, True])
+def test_a_stack_is_convolved_as_scipy_does(whole):
+    from scipy.signal import convolve
+    rng = np.random.default_rng(4)
+    pictures, kernels = rng.normal(size=(3, 17, 22)), rng.normal(size=(3, 5, 5))
+    expected = [convolve(p, k, mode='full' if whole else 'valid') for p, k in zip(pictures, kernels, strict=True)]
+    assert_allclose(convolve_stack(pictures, kernels, whole), expected, atol=1e-12)
+
+
+# -- the fit ------------------------------------------------------------------------------------
+
+def test_the_weighted_fit_is_that_of_linear_algebra():
+    scene = pair()
+    design = fitted(scene.science, scene.template, weights=True).regions[0].design('t')
+    from hotpants_cy.kernel.weighted import WeightedDesign
+    weighted, slots = WeightedDesign.of(design), [k for k, s in enumerate(design.stamps) if s.alive]
+    model = weighted.solve(slots)
+    sight = Sight.of(weighted, slots)
+    weighing = Weighing.of(weighted, sight, model)
+    vectors = np.concatenate([weighted.all_vectors(sight, k) for k in range(len(slots))], axis=1)
+    weights = weighing.weights.ravel()
+    products, noise = (vectors * weights) @ vectors.T, np.zeros((len(vectors),) * 2)
+    n = len(design.basis)
+    pictures = design.basis.images.reshape(n, -1)
+    noise[:n, :n] = np.sum(weighing.weights * sight.seen_variance(7)) * (pictures @ pictures.T)
+    plain = np.linalg.solve(products, (vectors * weights) @ sight.target.ravel())
+    expected = plain + np.linalg.solve(products, noise @ plain)
+    solution, *_ = weighted._solve_weighted(sight, weighing)
+    assert_allclose(vectors.T @ solution, vectors.T @ expected, rtol=1e-6)
+
+
+def test_masked_pixels_have_no_say():
+    scene = pair()
+    hot = fitted(scene.science, scene.template, **BOTH)
+    spots = [(s.x + 3, s.y - 2) for s in hot.regions[0].used_substamps()][::2]
+    sums = []
+    for value in (0.0, 3e4):
+        science = scene.science.copy()
+        science.mask = np.zeros(science.shape, bool)
+        for x, y in spots:
+            science.data[y, x], science.mask[y, x] = value, True
+        stars = np.array([(s.x, s.y) for s in hot.regions[0].used_substamps()], float)
+        sums.append(hp.Hotpants(scene.template, science, stars=stars, config=config(**BOTH)).kernel.sum(150, 150))
+    assert sums[0] == sums[1]
+    assert abs(sums[0] - scene.kernel_sum) < 0.01
+
+
+@pytest.mark.parametrize('changes', [{'weights': True}, {'robust': 'huber'}, {'robust': 'tukey'}, BOTH])
+def test_the_kernel_sum_is_that_of_the_images(changes):
+    scene = pair()
+    kernel = fitted(scene.science, scene.template, **changes).kernel
+    assert abs(kernel.sum(150, 150) - scene.kernel_sum) < 3 * kernel.sum_error(150, 150) < 0.02
+
+
+@pytest.mark.parametrize('seed', [3, 11])
+def test_variable_stars_lose_their_influence(seed):
+    scene = pair(seed, n_stars=100)
+    science = with_variables(scene, seed + 50)
+    plain, robust = (fitted(science, scene.template, **k).kernel.sum(150, 150) / scene.kernel_sum - 1
+                     for k in ({}, BOTH))
+    assert abs(plain) > 0.1
+    assert abs(robust) < 0.005
+
+
+def test_a_variable_star_is_told_why_it_was_not_used():
+    scene = pair(3, n_stars=100)
+    hot = fitted(with_variables(scene, 53), scene.template, **BOTH)
+    reasons = [s.reason for s in hot.substamps('t') if s.status.name == 'REJECTED_ITERATIVE_FIT']
+    assert any('flux or shape' in reason for reason in reasons)
+
+
+def test_the_error_of_the_kernel_sum_is_its_scatter():
+    pulls = []
+    for seed in range(24):
+        scene = pair(100 + seed)
+        kernel = fitted(scene.science, scene.template, **BOTH).kernel
+        pulls.append((kernel.sum(150, 150) - scene.kernel_sum) / kernel.sum_error(150, 150))
+    assert 0.65 < np.std(pulls) < 1.35
+    assert abs(np.mean(pulls)) < 0.7
+
+
+def test_weights_do_not_need_more_than_gain_and_read_noise():
+    scene = pair()
+    science, template = (np.array(image.data) for image in (scene.science, scene.template))
+    kernel = fitted(science, template, tgain=1, igain=1, trdnoise=5, irdnoise=5, **BOTH).kernel
+    assert abs(kernel.sum(150, 150) - scene.kernel_sum) < 3 * kernel.sum_error(150, 150)
+
+
+def test_a_science_image_convolved_is_fitted_with_weights_as_well():
+    scene = pair()
+    result = hp.subtract(scene.template, scene.science, config=config(**BOTH).replace(force_convolve='i'))
+    assert abs(result.kernel.sum(150, 150) - scene.kernel_sum) < 3 * result.kernel.sum_error(150, 150)
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    scene = pair()
+    first, second = (hp.subtract(scene.science, scene.template, config=config(**BOTH), n_threads=n) for n in (1, 3))
+    assert_array_equal(first.difference.data, second.difference.data)
+    assert first.kernel.sum_error(9, 9) == second.kernel.sum_error(9, 9)
+
+
+def test_without_weights_there_is_no_error():
+    scene = pair()
+    assert np.isnan(fitted(scene.science, scene.template).kernel.sum_error(150, 150))
+
+
+def test_uncertainties_of_zero_leave_pixels_out():
+    scene = pair()
+    sigma = scene.science.uncertainty.array.copy()
+    sigma[:, :100] = 0
+    science = CCDData(scene.science.data, unit='adu', uncertainty=StdDevUncertainty(sigma))
+    template = CCDData(scene.template.data, unit='adu', uncertainty=StdDevUncertainty(np.zeros_like(sigma)))
+    kernel = fitted(science, template, **BOTH).kernel
+    assert abs(kernel.sum(150, 150) - scene.kernel_sum) < 0.02
+
+
+# -- what is told and kept -------------------------------------------------------------------------
+
+def test_the_header_says_how_the_kernel_was_fitted():
+    scene = pair()
+    result = hp.subtract(scene.science, scene.template, config=config(**BOTH))
+    meta = result.difference.meta
+    assert (meta['FITWGHT'], meta['FITLOSS']) == (True, 'tukey')
+    assert meta['KSUME00'] == pytest.approx(result.kernel.sum_error(150, 150))
+    plain = hp.subtract(scene.science, scene.template, config=config()).difference.meta
+    assert not {'FITWGHT', 'FITLOSS', 'EXACTKER', 'KSUME00'} & set(plain)
+
+
+def test_a_kernel_file_keeps_the_covariance(tmp_path):
+    scene = pair()
+    kernel = fitted(scene.science, scene.template, **BOTH).kernel
+    kernel.write(tmp_path / 'kernel.fits')
+    again = KernelModel.read(tmp_path / 'kernel.fits')
+    assert again == kernel
+    assert_array_equal(again.covariance, kernel.covariance)
+
+
+def test_the_command_line_fits_with_weights(tmp_path):
+    from hotpants_cy.cli.main import main
+    scene = pair()
+    for name in ('science', 'template'):
+        getattr(scene, name).write(tmp_path / f'{name}.fits')
+    main(['-inim', str(tmp_path / 'science.fits'), '-tmplim', str(tmp_path / 'template.fits'), '-outim',
+          str(tmp_path / 'diff.fits'), '-ko', '0', '-bgo', '0', '-tu', '1e6', '-iu', '1e6', '-nsx', '6', '-nsy', '6',
+          '-c', 't', '--weights', '--robust', 'tukey'])
+    header = CCDData.read(tmp_path / 'diff.fits', unit='adu').header
+    assert header['FITLOSS'] == 'tukey'
+    assert 0 < float(header['KSUME00']) < 0.02
