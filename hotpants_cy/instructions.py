@@ -45,9 +45,8 @@ def _load(module):
         return None
 
 
-def _best():
-    """The set to use: the best, or that which the environment variable names."""
-    name = os.environ.get(VARIABLE)
+def _best(name):
+    """The set to use: the best, or that which is asked for."""
     if not name:
         return next(_available())
     if name not in available_instructions():
@@ -63,7 +62,7 @@ def convolution_loops():
     HotpantsError
         The variable names something that is not available.
     """
-    return _load(_CONVOLUTIONS[_best()])
+    return _load(_CONVOLUTIONS[_best(os.environ.get(VARIABLE))])
 
 
 def loops(name):
@@ -84,5 +83,10 @@ def loops(name):
     HotpantsError
         HOTPANTS_CY_INSTRUCTIONS names something that is not available.
     """
-    wide = _load(f'{name}_v3') if _best() in ('v3', 'v4') else None
+    return _loops(name, os.environ.get(VARIABLE))
+
+
+@functools.cache
+def _loops(name, asked):
+    wide = _load(f'{name}_v3') if _best(asked) in ('v3', 'v4') else None
     return wide or _load(name)

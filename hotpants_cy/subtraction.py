@@ -203,7 +203,7 @@ class SubtractionResult(Detections):
         """Result of a `Hotpants` object, running what has not run yet; of its own planes if nobody else has it."""
         difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
-                         owned=owned)
+                         owned=owned, n_threads=hot.n_threads)
         result = cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
                      substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
         image.psf = partial(psf_in_the_middle, result)

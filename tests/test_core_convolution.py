@@ -212,6 +212,14 @@ def test_bright_pixels_spoil_nothing_around_them(what):
     np.testing.assert_allclose(variance_out, expected_variance, rtol=2.1e-5)
 
 
+def test_a_bright_half_spoils_nothing_in_the_other():
+    image = np.random.default_rng(7).normal(0, 0.5, (62, 130)).astype('f4')
+    image[:, :40] += 5000
+    expected, out, _, _ = truth_and_result(image, pair_of_gaussians(21))
+    error = np.abs(out - expected)[:, 42:]           # blocks that see none of it
+    assert error.max() < 1e-5
+
+
 @pytest.mark.parametrize('lowest', [0, 1e-3, 1])
 def test_taps_are_left_out_of_variances_only_where_they_do_not_matter(lowest):
     """One pixel among very faint ones."""

@@ -108,3 +108,21 @@ def test_flagged_pixels_inside_the_frame_are_filled(frame, n_threads):
     expected[inside][(flags[inside] & 0x8000) != 0] = -3
     pixels.fill_flagged(flags, 0x8000, frame, -3, out, n_threads)
     assert_array_equal(out, expected)
+
+
+def test_what_is_flagged_is_hidden(n_threads):
+    rng = np.random.default_rng(6)
+    flags, values = rng.choice([0, 0x40, 0x8000, 0x8040, 0x81], (13, 17)).astype('i4'), plane(6, (13, 17))
+    hidden, out = np.empty((13, 17), bool), values.copy()
+    pixels.hide(flags, 0x8001, np.nan, hidden.view('u1'), out, n_threads)
+    assert_array_equal(hidden, (flags & 0x8001) != 0)
+    assert_array_equal(out, np.where(hidden, np.nan, values))
+    pixels.hide(flags, 0x40, 0, hidden.view('u1'), NO_PLANE, n_threads)
+    assert_array_equal(hidden, (flags & 0x40) != 0)
+
+
+def test_any_flag_is_seen(n_threads):
+    flags = np.zeros((9, 11), 'i4')
+    flags[7, 2] = 0x82
+    assert pixels.any_flag(flags, 0x80, n_threads)
+    assert not pixels.any_flag(flags, 0x41, n_threads)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from hotpants_cy._core import products as compiled
 from hotpants_cy._core import substamps
 from hotpants_cy.kernel.basis import GaussianBasis, ImageBasis
 
@@ -166,8 +167,8 @@ def products(target, xs, ys, slots, half, order, vectors, n_threads):
     n_total = vectors.shape[1] + (order + 1) * (order + 2) // 2
     gram = np.full((len(vectors), n_total, n_total), np.nan)
     rhs = np.full((len(vectors), n_total), np.nan)
-    substamps.products(target, xs, ys, slots, half, order, vectors, gram, rhs,
-                       np.empty((n_threads, (2*half + 1)**2, n_total)))
+    compiled.products(target, xs, ys, slots, half, order, vectors, gram, rhs,
+                      np.empty((n_threads, compiled.work_size(n_total, 2*half + 1))))
     return gram, rhs
 
 

@@ -10,7 +10,7 @@ from hotpants_cy.datasets import make_pair
 from hotpants_cy.instructions import VARIABLE, available_instructions, convolution_loops, loops
 
 CONFIG = hp.HotpantsConfig(rkernel=6, rss=9, nstampx=4, nstampy=4, ko=1)
-NAMES = ('statistics', 'substamps', 'equations', 'planes', 'pixels', 'search')
+NAMES = ('statistics', 'substamps', 'products', 'equations', 'planes', 'pixels', 'search')
 
 
 @pytest.fixture(scope='module')

@@ -1,8 +1,8 @@
 # Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 #
-# To be included where `number`, `padded`, `extra`, `render`, `convolve_image` and `convolve_variance` are told.  The
-# caller guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not
-# touched.
+# To be included where `number`, `padded`, `extra`, `render`, `blocks_alike`, `prepare`, `convolve_image` and
+# `convolve_variance` are told.  A few blocks in a row make a group, whose pixels are gathered together.  The caller
+# guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not touched.
 from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
 
@@ -11,6 +11,7 @@ cdef enum:
     BAD_OUTPUT = 0x8000        # OUTPUT_ISBAD
     BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
     OK_CONVOLVED = 0x40        # OK_CONV
+    GROUP = 4                  # blocks
 
 
 cdef struct Kernels:
@@ -24,45 +25,54 @@ cdef struct Kernels:
     Py_ssize_t area
 
 
+cdef struct Group:
+    # a few blocks in a row, and what serves all of them
+    Py_ssize_t x0              # first output pixel
+    Py_ssize_t y0
+    Py_ssize_t nx              # source pixels that the blocks see
+    Py_ssize_t ny
+    Py_ssize_t stride          # of these
+    Py_ssize_t width           # of the kernel
+    Py_ssize_t step            # from block to block
+    number *image
+    number *variance
+    double *more               # what else the sums need
+
+
 cdef struct Block:
     # one block of output pixels and the kernel that serves it
     Py_ssize_t x0              # first output pixel
     Py_ssize_t y0
     Py_ssize_t nx
     Py_ssize_t ny
+    Py_ssize_t room            # for columns of output: what lies beyond the block is written again by the next one
     Py_ssize_t half
     Py_ssize_t width           # of the kernel
-    Py_ssize_t stride          # of the sums
-    Py_ssize_t patch_stride    # of the source pixels that the block sees
     double *kernel             # from the last pixel to the first, so that it slides along the pixels
-    double *sums               # output pixels
     number *taps               # of the image or of the variance, reversed like the kernel
-    number *image              # source pixels
-    number *variance
-    double *more               # what else the sums need
+    float *out                 # where the first output pixel goes
+    Py_ssize_t out_stride
 
 
-cdef void gather(const float[:, ::1] plane, const Block *b, number *out) noexcept nogil:
+cdef void gather(const float[:, ::1] plane, const Group *g, Py_ssize_t half, number *out) noexcept nogil:
     cdef Py_ssize_t x, y
-    for y in range(b.ny + b.width - 1):
-        for x in range(b.nx + b.width - 1):
-            out[y * b.patch_stride + x] = plane[b.y0 - b.half + y, b.x0 - b.half + x]
+    cdef const float *row
+    for y in range(g.ny):
+        row = &plane[g.y0 - half + y, g.x0 - half]
+        for x in range(g.nx):
+            out[y * g.stride + x] = row[x]
 
 
-cdef void model_variance(const Block *b, double inverse_gain, double read_variance) noexcept nogil:
+cdef void model_variance(const Group *g, double inverse_gain, double read_variance) noexcept nogil:
     """Variance of the source pixels by the noise model (spec 2.7.2)."""
-    cdef Py_ssize_t x, y, p
-    for y in range(b.ny + b.width - 1):
-        for x in range(b.nx + b.width - 1):
-            p = y * b.patch_stride + x
-            b.variance[p] = <float> (fabs(<double> b.image[p]) * inverse_gain + read_variance)
-
-
-cdef void scatter(const Block *b, float[:, ::1] out) noexcept nogil:
     cdef Py_ssize_t x, y
-    for y in range(b.ny):
-        for x in range(b.nx):
-            out[b.y0 + y, b.x0 + x] = <float> b.sums[y * b.stride + x]
+    cdef number *image
+    cdef number *variance
+    for y in range(g.ny):
+        image = g.image + y * g.stride
+        variance = g.variance + y * g.stride
+        for x in range(g.nx):
+            variance[x] = <float> (fabs(<double> image[x]) * inverse_gain + read_variance)
 
 
 cdef int pixel_flags(const int[:, ::1] flags, const Block *b, Py_ssize_t x, Py_ssize_t y,
@@ -86,44 +96,56 @@ cdef int pixel_flags(const int[:, ::1] flags, const Block *b, Py_ssize_t x, Py_s
     return here | (BAD_CONVOLVED if good / total < good_fraction else OK_CONVOLVED)
 
 
+cdef bint any_flags(const int[:, ::1] flags, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
+                    Py_ssize_t ny) noexcept nogil:
+    cdef Py_ssize_t x, y
+    cdef int seen = 0
+    cdef const int *row
+    for y in range(ny):
+        row = &flags[y0 + y, x0]
+        for x in range(nx):
+            seen |= row[x]
+    return seen != 0
+
+
 cdef void convolve_flags(const int[:, ::1] flags, const Block *b, double good_fraction, int[:, ::1] out) noexcept nogil:
     """Flags of one block; the footprints are looked at only where a flag is near."""
     cdef Py_ssize_t x, y
-    cdef int seen = 0
-    for y in range(b.y0 - b.half, b.y0 + b.ny + b.half):
-        for x in range(b.x0 - b.half, b.x0 + b.nx + b.half):
-            seen |= flags[y, x]
-    if seen == 0:
+    if not any_flags(flags, b.x0 - b.half, b.y0 - b.half, b.nx + b.width - 1, b.ny + b.width - 1):
         return
     for y in range(b.y0, b.y0 + b.ny):
         for x in range(b.x0, b.x0 + b.nx):
             out[y, x] |= pixel_flags(flags, b, x, y, good_fraction)
 
 
-cdef inline Py_ssize_t patch_size(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
-    return (step + width - 1) * (padded(step) + width - 1)
-
-
-cdef void lay_out(Block *b, Py_ssize_t width, Py_ssize_t step, double *work) noexcept nogil:
-    """Divide the work memory of one thread; rows have room for whole vectors."""
-    cdef Py_ssize_t p, area = width * width
-    b.width = width
-    b.half = width // 2
-    b.stride = padded(step)
-    b.patch_stride = b.stride + width - 1
-    b.kernel = work
-    b.sums = b.kernel + area
-    b.taps = <number *> (b.sums + step * b.stride)
-    b.image = b.taps + area
-    b.variance = b.image + patch_size(width, step)
-    b.more = b.sums + step * b.stride + area + 2 * patch_size(width, step)
-    for p in range(extra(width, step)):
-        b.more[p] = 0
+cdef inline Py_ssize_t group_stride(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
+    """Length of the rows of a group's pixels; the last block has room for whole vectors."""
+    return (GROUP - 1) * step + padded(step) + width - 1
 
 
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return 2 * width * width + step * padded(step) + 2 * patch_size(width, step) + extra(width, step)
+    return 2 * width * width + 2 * (step + width - 1) * group_stride(width, step) + extra(width, step)
+
+
+cdef inline Py_ssize_t n_blocks(const Group *g) noexcept nogil:
+    return (g.nx - g.width + g.step) // g.step
+
+
+cdef void lay_out(Block *b, Group *g, Py_ssize_t width, Py_ssize_t step, double *work) noexcept nogil:
+    """Divide the work memory of one thread."""
+    cdef Py_ssize_t area = width * width, size
+    g.width = width
+    g.step = step
+    g.stride = group_stride(width, step)
+    size = (step + width - 1) * g.stride
+    b.width = width
+    b.half = width // 2
+    b.kernel = work
+    b.taps = <number *> (work + area)
+    g.image = <number *> (work + 2 * area)
+    g.variance = g.image + size
+    g.more = work + 2 * area + 2 * size
 
 
 cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, const float[:, ::1] variance,
@@ -132,30 +154,48 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
                                  double inverse_gain, double read_variance, double good_fraction,
                                  float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out,
                                  double *work) noexcept nogil:
-    cdef Py_ssize_t column
+    cdef Py_ssize_t column = 0, n, k, end = image.shape[1] - width // 2
+    cdef bint flagged = False
     cdef Block b
-    lay_out(&b, width, step, work)
-    b.y0 = row * step + b.half
+    cdef Group g
+    lay_out(&b, &g, width, step, work)
+    g.y0 = b.y0 = row * step + b.half
     b.ny = min(step, image.shape[0] - b.half - b.y0)
-    for column in range(x_terms.shape[0]):
-        b.x0 = column * step + b.half
-        b.nx = min(step, image.shape[1] - b.half - b.x0)
-        if b.nx <= 0 or b.ny <= 0:
+    g.ny = b.ny + width - 1
+    if b.ny <= 0:
+        return
+    while column < x_terms.shape[0]:
+        g.x0 = column * step + b.half
+        if g.x0 >= end:
             break
-        render(kernels, &x_terms[column, 0], &y_terms[0], b.kernel)
-        gather(image, &b, b.image)
+        g.nx = min(GROUP * step, end - g.x0) + width - 1
+        gather(image, &g, b.half, g.image)
+        n = blocks_alike(&g)
+        g.nx = min(n * step, end - g.x0) + width - 1
         if variance_out.shape[0] > 0 and variance.shape[0] > 0:
-            gather(variance, &b, b.variance)
+            gather(variance, &g, b.half, g.variance)
         elif variance_out.shape[0] > 0:
-            model_variance(&b, inverse_gain, read_variance)
+            model_variance(&g, inverse_gain, read_variance)
         if image_out.shape[0] > 0:
-            convolve_image(&b)                       # it may change what was gathered
-            scatter(&b, image_out)
-        if variance_out.shape[0] > 0:
-            convolve_variance(&b, plain_variance)
-            scatter(&b, variance_out)
+            prepare(&g)                              # it may change what was gathered
         if flags_out.shape[0] > 0:
-            convolve_flags(flags, &b, good_fraction, flags_out)
+            flagged = any_flags(flags, g.x0 - b.half, g.y0 - b.half, g.nx, g.ny)
+        for k in range(n):
+            b.x0 = g.x0 + k * step
+            b.room = end - b.x0
+            b.nx = min(step, b.room)
+            render(kernels, &x_terms[column + k, 0], &y_terms[0], b.kernel)
+            if image_out.shape[0] > 0:
+                b.out = &image_out[b.y0, b.x0]
+                b.out_stride = image_out.shape[1]
+                convolve_image(&b, &g, k * step)
+            if variance_out.shape[0] > 0:
+                b.out = &variance_out[b.y0, b.x0]
+                b.out_stride = variance_out.shape[1]
+                convolve_variance(&b, &g, k * step, plain_variance)
+            if flagged:
+                convolve_flags(flags, &b, good_fraction, flags_out)
+        column += n
 
 
 def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, const int[:, ::1] flags,
@@ -171,7 +211,7 @@ def convolve_blocks(const float[:, ::1] image, const float[:, ::1] variance, con
     pixel to the first, so that they slide along the pixels; ``term_kernels`` the same kernel sorted otherwise: what
     does not vary, then what multiplies each spatial term.
     An output of shape (0, 0) leaves its part out; ``flags_out`` is added to.  Without a ``variance`` plane (shape
-    (0, 0)) that of a pixel is ``abs(pixel) * inverse_gain + read_variance``.  ``work`` has a row of `work_size` zeros
+    (0, 0)) that of a pixel is ``abs(pixel) * inverse_gain + read_variance``.  ``work`` has a row of `work_size` numbers
     per thread.  ``y_terms`` may be those of some rows of blocks only, from row ``first`` on.
     """
     cdef Py_ssize_t row

@@ -6,22 +6,49 @@ LAPACK pivots and sums in another order; on numerically singular fits that is an
 from cython.parallel cimport prange
 from libc.math cimport fabs
 
+cdef enum:
+    PANEL = 4                  # pivots whose rows are taken from all others at once
 
-cdef void add_kernel_rows(const double[:, ::1] gram, const double[::1] rhs, const double[::1] terms, Py_ssize_t n,
-                          double[:, ::1] matrix, double[::1] vector) noexcept nogil:
-    """Add one substamp to the rows of basis function ``n``: lower triangle and right hand side (6.2)."""
-    cdef Py_ssize_t n_terms = terms.shape[0], m, t, u, row
-    cdef double weight
+
+cdef void add_one(const double *a, double weight, Py_ssize_t n, double *out) noexcept nogil:
+    cdef Py_ssize_t m
+    for m in range(n):
+        out[m] = out[m] + weight * a[m]
+
+
+cdef void add_four(const double *a, const double *b, const double *c, const double *d, double wa, double wb, double wc,
+                   double wd, Py_ssize_t n, double *out) noexcept nogil:
+    """The same for four of them, one after the other."""
+    cdef Py_ssize_t m
+    for m in range(n):
+        out[m] = (((out[m] + wa * a[m]) + wb * b[m]) + wc * c[m]) + wd * d[m]
+
+
+cdef void add_kernel_rows(const double[:, :, ::1] gram, const double[:, ::1] rhs, const int[::1] slots,
+                          const double[:, ::1] terms, Py_ssize_t n_basis, Py_ssize_t n, double[:, ::1] matrix,
+                          double[::1] vector) noexcept nogil:
+    """Add the substamps to the rows of basis function ``n``: lower triangle and right hand side (6.2).
+
+    So far a row has one spatial term after the other, so that sums run side by side; `unfold` sorts it.
+    """
+    cdef Py_ssize_t n_terms = terms.shape[1], n_slots = slots.shape[0], t, u, i, row
     cdef double *out
     for t in range(n_terms):
         row = 1 + (n - 1) * n_terms + t
-        vector[row] += rhs[n] * terms[t]
-        matrix[row, 0] += terms[t] * gram[n, 0]
+        for i in range(n_slots):
+            vector[row] += rhs[slots[i], n] * terms[i, t]
+            matrix[row, 0] += terms[i, t] * gram[slots[i], n, 0]
         for u in range(n_terms):
-            weight = terms[t] * terms[u]
-            out = &matrix[row, 1 + u]
-            for m in range(1, n + (1 if u <= t else 0)):
-                out[(m - 1) * n_terms] = out[(m - 1) * n_terms] + weight * gram[n, m]
+            out = &matrix[row, 1 + u * (n_basis - 1)]
+            i = 0
+            while i + 4 <= n_slots:
+                add_four(&gram[slots[i], n, 1], &gram[slots[i + 1], n, 1], &gram[slots[i + 2], n, 1],
+                         &gram[slots[i + 3], n, 1], terms[i, t] * terms[i, u], terms[i + 1, t] * terms[i + 1, u],
+                         terms[i + 2, t] * terms[i + 2, u], terms[i + 3, t] * terms[i + 3, u], n, out)
+                i += 4
+            while i < n_slots:
+                add_one(&gram[slots[i], n, 1], terms[i, t] * terms[i, u], n, out)
+                i += 1
 
 
 cdef void add_background_rows(const double[:, ::1] gram, const double[::1] rhs, const double[::1] terms,
@@ -43,6 +70,26 @@ cdef void add_background_rows(const double[:, ::1] gram, const double[::1] rhs, 
             matrix[row, start + m] += gram[n_basis + n, n_basis + m]
 
 
+cdef void unfold(double[:, ::1] matrix, Py_ssize_t n_basis, Py_ssize_t n_terms) noexcept nogil:
+    """Sort the rows of `add_kernel_rows`, and mirror the lower triangle."""
+    cdef Py_ssize_t i, j, m, u, n_kernel = 1 + (n_basis - 1) * n_terms
+    # a row goes to the column of the same number, in rows that have been read already
+    for i in range(1, n_kernel):
+        matrix[0, i] = matrix[i, 0]
+        j = 1
+        for m in range(n_basis - 1):
+            for u in range(n_terms):
+                if j <= i:
+                    matrix[j, i] = matrix[i, 1 + u * (n_basis - 1) + m]
+                j += 1
+    for i in range(n_kernel):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i]
+    for i in range(n_kernel, matrix.shape[0]):
+        for j in range(i):
+            matrix[j, i] = matrix[i, j]
+
+
 def assemble(const double[:, :, ::1] gram, const double[:, ::1] rhs, const int[::1] slots,
              const double[:, ::1] terms, Py_ssize_t n_basis, double[:, ::1] matrix, double[::1] vector, int n_threads):
     """Sum the substamps at ``slots`` into the full symmetric ``matrix`` and ``vector`` (zero on entry).
@@ -50,18 +97,16 @@ def assemble(const double[:, :, ::1] gram, const double[:, ::1] rhs, const int[:
     ``terms[i]`` are the spatial monomials at the centre of substamp ``i``.  Each thread has rows of its own, to which
     the substamps are added one after the other.
     """
-    cdef Py_ssize_t i, j, n
+    cdef Py_ssize_t i, n
     # the longest rows first
     for n in prange(n_basis, nogil=True, schedule='dynamic', num_threads=n_threads):
-        for i in range(slots.shape[0]):
-            if n < n_basis - 1:
-                add_kernel_rows(gram[slots[i]], rhs[slots[i]], terms[i], n_basis - 1 - n, matrix, vector)
-            else:
+        if n < n_basis - 1:
+            add_kernel_rows(gram, rhs, slots, terms, n_basis, n_basis - 1 - n, matrix, vector)
+        else:
+            for i in range(slots.shape[0]):
                 add_background_rows(gram[slots[i]], rhs[slots[i]], terms[i], n_basis, matrix, vector)
     with nogil:
-        for i in range(matrix.shape[0]):
-            for j in range(i):
-                matrix[j, i] = matrix[i, j]
+        unfold(matrix, n_basis, terms.shape[1])
 
 
 cdef bint row_scales(const double[:, ::1] a, double[::1] scales) noexcept nogil:
@@ -87,37 +132,64 @@ cdef void swap_rows(double[:, ::1] a, Py_ssize_t i, Py_ssize_t j) noexcept nogil
         a[j, k] = held
 
 
+cdef void eliminate(double[:, ::1] a, Py_ssize_t k, Py_ssize_t i, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Take what pivot row ``k`` explains from columns ``first`` to ``last`` of row ``i``."""
+    cdef Py_ssize_t j
+    cdef double factor = a[i, k]
+    for j in range(first, last):
+        a[i, j] = a[i, j] - factor * a[k, j]
+
+
+cdef void eliminate_panel(double[:, ::1] a, Py_ssize_t k, Py_ssize_t i) noexcept nogil:
+    """The same for PANEL pivot rows from ``k`` on, one after the other, and all columns behind them."""
+    cdef Py_ssize_t j
+    cdef double fa = a[i, k], fb = a[i, k + 1], fc = a[i, k + 2], fd = a[i, k + 3]
+    for j in range(k + PANEL, a.shape[0]):
+        a[i, j] = (((a[i, j] - fa * a[k, j]) - fb * a[k + 1, j]) - fc * a[k + 2, j]) - fd * a[k + 3, j]
+
+
+cdef void choose_pivot(double[:, ::1] a, Py_ssize_t k, double[::1] scales, int[::1] pivots) noexcept nogil:
+    """Bring the row with the largest element in column ``k`` up, and divide the column by it."""
+    cdef Py_ssize_t i, best = k, n = a.shape[0]
+    cdef double largest = 0, size, factor
+    for i in range(k, n):
+        size = scales[i] * fabs(a[i, k])
+        if size >= largest:
+            largest = size
+            best = i
+    if best != k:
+        swap_rows(a, best, k)
+        scales[best] = scales[k]
+    pivots[k] = <int> best
+    if a[k, k] == 0:
+        a[k, k] = 1e-20
+    factor = 1 / a[k, k]
+    for i in range(k + 1, n):
+        a[i, k] *= factor
+
+
 cdef bint decompose(double[:, ::1] a, double[::1] scales, int[::1] pivots) noexcept nogil:
     """LU of ``a`` in place, as Crout's method rounds it; False if a row is all zero.
 
     Implicitly scaled partial pivoting in which the last of equal rows wins; updates are taken
-    outwards from each pivot, which is the same arithmetic as Crout's column sums.
+    outwards from a few pivots at a time, which is the same arithmetic as Crout's column sums.
     """
-    cdef Py_ssize_t i, j, k, best, n = a.shape[0]
-    cdef double largest, size, factor
+    cdef Py_ssize_t i, k, start = 0, end, n = a.shape[0]
     if not row_scales(a, scales):
         return False
-    for k in range(n):
-        largest = 0
-        best = k
-        for i in range(k, n):
-            size = scales[i] * fabs(a[i, k])
-            if size >= largest:
-                largest = size
-                best = i
-        if best != k:
-            swap_rows(a, best, k)
-            scales[best] = scales[k]
-        pivots[k] = <int> best
-        if a[k, k] == 0:
-            a[k, k] = 1e-20
-        factor = 1 / a[k, k]
-        for i in range(k + 1, n):
-            a[i, k] *= factor
-        for i in range(k + 1, n):
-            factor = a[i, k]
-            for j in range(k + 1, n):
-                a[i, j] = a[i, j] - factor * a[k, j]
+    while start < n:
+        end = min(start + PANEL, n)
+        for k in range(start, end):
+            choose_pivot(a, k, scales, pivots)
+            for i in range(k + 1, n):
+                eliminate(a, k, i, k + 1, end)
+        for k in range(start, end):
+            for i in range(k + 1, end):
+                eliminate(a, k, i, end, n)
+        if end < n:
+            for i in range(end, n):
+                eliminate_panel(a, start, i)
+        start = end
     return True
 
 

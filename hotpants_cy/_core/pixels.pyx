@@ -36,6 +36,35 @@ def flag_thresholds(const float[:, ::1] data, float fill, float low, float high,
                 flags[y, x] |= LOW
 
 
+def any_flag(const int[:, ::1] flags, int bits, int n_threads):
+    """Whether any pixel has one of some bits."""
+    cdef Py_ssize_t x, y
+    cdef int seen = 0
+    for y in prange(flags.shape[0], nogil=True, schedule='static', num_threads=n_threads):
+        for x in range(flags.shape[1]):
+            seen |= flags[y, x]
+    return seen & bits != 0
+
+
+cdef void hide_row(const int *flags, int bits, float fill, unsigned char *hidden, float *values,
+                   Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t x
+    for x in range(n):
+        hidden[x] = (flags[x] & bits) != 0
+    if values != NULL:
+        for x in range(n):
+            values[x] = fill if flags[x] & bits else values[x]
+
+
+def hide(const int[:, ::1] flags, int bits, float fill, unsigned char[:, ::1] hidden, float[:, ::1] plane,
+         int n_threads):
+    """Tell in ``hidden`` which pixels have one of some bits, and put ``fill`` there on a plane, if there is one."""
+    cdef Py_ssize_t y
+    cdef bint has_plane = plane.shape[0] > 0
+    for y in prange(flags.shape[0], nogil=True, schedule='static', num_threads=n_threads):
+        hide_row(&flags[y, 0], bits, fill, &hidden[y, 0], &plane[y, 0] if has_plane else NULL, flags.shape[1])
+
+
 def add_polynomial(const double[::1] coefficients, int order, double half_nx, double half_ny, Py_ssize_t x0,
                    Py_ssize_t y0, Py_ssize_t frame, float[:, ::1] out, int n_threads):
     """Add a polynomial to all pixels but a frame; monomials as in spec 6.4, x power outer.

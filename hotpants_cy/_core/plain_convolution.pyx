@@ -21,6 +21,15 @@ cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     return 0
 
 
+cdef inline Py_ssize_t blocks_alike(const Group *g) noexcept nogil:
+    """How many blocks of a group can be taken together."""
+    return n_blocks(g)
+
+
+cdef inline void prepare(const Group *g) noexcept nogil:
+    """Pixels are taken as they are."""
+
+
 cdef void render(const Kernels *k, const double *x_terms, const double *y_terms, double *kernel) noexcept nogil:
     """Kernel at the position where the spatial terms have these factors in x and y, in the order of spec 6.4."""
     cdef Py_ssize_t n, p, t
@@ -35,9 +44,9 @@ cdef void render(const Kernels *k, const double *x_terms, const double *y_terms,
             kernel[p] = kernel[p] + a * k.basis[n * k.area + p]
 
 
-cdef void convolve_strip(const Block *b, const double *patch, const double *taps, Py_ssize_t x0,
-                         Py_ssize_t y) noexcept nogil:
-    """COLUMNS output pixels from (x0, y) on; each sums its taps row by row, left to right.
+cdef void convolve_strip(const double *pixels, Py_ssize_t stride, const double *taps, Py_ssize_t width, Py_ssize_t n,
+                         float *out) noexcept nogil:
+    """COLUMNS output pixels, of which ``n`` are wanted; each sums its taps row by row, left to right.
 
     The sums are local and their number is fixed: that lets the compiler use vectors without a doubt.
     """
@@ -47,30 +56,34 @@ cdef void convolve_strip(const Block *b, const double *patch, const double *taps
     cdef const double *source
     for x in range(COLUMNS):
         sums[x] = 0
-    for j in range(b.width):
-        for i in range(b.width):
-            k = taps[j * b.width + i]
-            source = patch + (y + j) * b.patch_stride + x0 + i
+    for j in range(width):
+        for i in range(width):
+            k = taps[j * width + i]
+            source = pixels + j * stride + i
             for x in range(COLUMNS):
                 sums[x] = sums[x] + source[x] * k
-    for x in range(COLUMNS):
-        b.sums[y * b.stride + x0 + x] = sums[x]
+    for x in range(n):
+        out[x] = <float> sums[x]
 
 
-cdef void convolve_block(const Block *b, const double *patch, const double *taps) noexcept nogil:
+cdef void convolve_block(const Block *b, const double *pixels, Py_ssize_t stride, const double *taps) noexcept nogil:
     """All strips of a block; the last of a row may reach beyond it, into memory that is there for it."""
-    cdef Py_ssize_t x, y
+    cdef Py_ssize_t strip, x, y
     for y in range(b.ny):
-        for x in range(padded(b.nx) // COLUMNS):
-            convolve_strip(b, patch, taps, x * COLUMNS, y)
+        for strip in range(padded(b.nx) // COLUMNS):
+            x = strip * COLUMNS
+            convolve_strip(pixels + y * stride + x, stride, taps, b.width, min(COLUMNS, b.nx - x),
+                           b.out + y * b.out_stride + x)
 
 
-cdef void convolve_image(const Block *b) noexcept nogil:
-    convolve_block(b, b.image, b.kernel)
+cdef void convolve_image(const Block *b, const Group *g, Py_ssize_t x) noexcept nogil:
+    """The image of a block whose first pixel is ``x`` pixels into the group."""
+    convolve_block(b, g.image + x, g.stride, b.kernel)
 
 
-cdef void convolve_variance(const Block *b, bint plain) noexcept nogil:
+cdef void convolve_variance(const Block *b, const Group *g, Py_ssize_t x, bint plain) noexcept nogil:
+    """Its variance, with the squares of the taps or, if ``plain``, with the taps."""
     cdef Py_ssize_t p
     for p in range(b.width * b.width):
         b.taps[p] = b.kernel[p] if plain else b.kernel[p] * b.kernel[p]
-    convolve_block(b, b.variance, b.taps)
+    convolve_block(b, g.variance + x, g.stride, b.taps)

@@ -10,7 +10,7 @@ from cython.parallel cimport prange
 from libc.math cimport fabs, fabsf, isfinite
 
 cdef enum:
-    STRIP = 256
+    STRIP = 64
     FEW = 16
     N_SUMS = 14                # number, sum and sum of squares of each list; number and sum of chi2
     CHI2 = 12
@@ -83,11 +83,9 @@ cdef void add(const float *values, Py_ssize_t n, List *part) noexcept nogil:
     """Put finite values on a list."""
     cdef Py_ssize_t k = 0
     add_between(values, n, part.low, part.high, part.sums)
-    while k + FEW <= n:
-        keep(values + k, FEW, part)
+    while k < n:
+        keep(values + k, min(FEW, n - k), part)      # were the number a constant, gcc would not take vectors
         k += FEW
-    if k < n:
-        keep(values + k, n - k, part)
 
 
 cdef void add_chi2(const float *difference, const float *noise, Py_ssize_t n, double *sums) noexcept nogil:

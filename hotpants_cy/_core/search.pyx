@@ -7,6 +7,7 @@ cdef enum:
     # HotpantsFlags BAD_PIXVAL | SAT | LOW | NAN | BAD_CONV | INPUT_MASK | INPUT_ISBAD: all but OK_CONV
     FORBIDDEN = 0xbf
     MAX_LEVELS = 1000
+    FEW = 32                   # pixels that are looked at together
 
 
 cdef struct Cell:
@@ -76,17 +77,30 @@ cdef void mark_used(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept nog
             cell.mask[y * cell.stride + x] |= cell.skip
 
 
+cdef inline bint any_candidate(const Cell *cell, const float *values, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t x
+    cdef double sky = cell.sky, inverse_sigma = cell.inverse_sigma, high = cell.high, threshold = cell.threshold
+    cdef int seen = 0
+    for x in range(n):
+        seen |= (values[x] >= high) | (not (values[x] - sky) * inverse_sigma < threshold)
+    return seen != 0
+
+
 cdef Py_ssize_t collect_candidates(const Cell *cell, int *candidates) noexcept nogil:
     """Pixels, by their number in the cell, that a scan may stop at: only they are significant, or saturated."""
-    cdef Py_ssize_t x, y, n = 0
+    cdef Py_ssize_t x, y, start, n = 0
     cdef const float *data
     cdef double value
     for y in range(cell.ny):
         data = cell.data + y * cell.stride
-        for x in range(cell.nx):
-            value = data[x]
-            candidates[n] = <int> (y * cell.nx + x)  # always written: no branch
-            n += (value >= cell.high) | (not (value - cell.sky) * cell.inverse_sigma < cell.threshold)
+        start = 0
+        while start < cell.nx:
+            if any_candidate(cell, data + start, min(FEW, cell.nx - start)):
+                for x in range(start, min(start + FEW, cell.nx)):
+                    value = data[x]
+                    candidates[n] = <int> (y * cell.nx + x)      # always written: no branch
+                    n += (value >= cell.high) | (not (value - cell.sky) * cell.inverse_sigma < cell.threshold)
+            start += FEW
     return n
 
 

@@ -5,13 +5,10 @@ Every sum runs in the order of the pixels: the decisions taken on these numbers 
 The caller guarantees that boxes lie inside their arrays and that work arrays hold the whole box.
 """
 from libc.math cimport NAN, fabs, floor, sqrt
+from libc.string cimport memcpy
 
 cdef enum:
-    N_SAMPLE = 100
-    N_BINS = 256
-    STRIP = 256                # values whose bins are found at a time
-    N_TABLE = 98
-    MAX_HISTOGRAMS = 5
+    SOME = 64                  # values that are collected at a time
     NOT_FINITE = 0x88          # HotpantsFlags NAN | INPUT_ISBAD
 
 cdef double ZERO = 1e-10       # pixels this near to zero carry no information
@@ -31,14 +28,6 @@ cdef struct Box:
     int reject                 # and none of these
 
 
-cdef struct Generator:
-    # three linear congruential generators, shuffled (spec, Appendix A)
-    long x1
-    long x2
-    long x3
-    double table[N_TABLE]
-
-
 cdef inline bint eligible(const Box *box, Py_ssize_t x, Py_ssize_t y) noexcept nogil:
     cdef int m = box.mask[y * box.mask_stride + x]
     if box.use != 0 and (m & box.use) == 0:
@@ -48,98 +37,39 @@ cdef inline bint eligible(const Box *box, Py_ssize_t x, Py_ssize_t y) noexcept n
     return not fabs(box.values[y * box.value_stride + x]) <= ZERO
 
 
-# -- the random sample (Appendix A) -----------------------------------------------------------
-
-cdef inline double next_entry(Generator *g) noexcept nogil:
-    g.x1 = (7141 * g.x1 + 54773) % 259200
-    g.x2 = (8121 * g.x2 + 28411) % 134456
-    return (g.x1 + g.x2 * (1.0 / 134456)) * (1.0 / 259200)
-
-
-cdef void seed(Generator *g) noexcept nogil:
-    cdef int j
-    g.x1 = (7141 * 55439 + 54773) % 259200
-    g.x2 = g.x1 % 134456
-    g.x1 = (7141 * g.x1 + 54773) % 259200
-    g.x3 = g.x1 % 243000
-    for j in range(1, N_TABLE):
-        g.table[j] = next_entry(g)
-
-
-cdef double draw(Generator *g) noexcept nogil:
-    cdef double value
-    cdef long j
-    cdef double fresh = next_entry(g)
-    g.x3 = (4561 * g.x3 + 51349) % 243000
-    j = 1 + (97 * g.x3) // 243000
-    value = g.table[j]
-    g.table[j] = fresh
-    return value
-
-
-def random_draws(double[::1] out):
-    """Fill ``out`` with the first draws of the generator; for tests of Appendix A."""
-    cdef Generator g
-    cdef Py_ssize_t i
-    seed(&g)
-    for i in range(out.shape[0]):
-        out[i] = draw(&g)
-
-
-cdef bint any_eligible(const Box *box) noexcept nogil:
-    cdef Py_ssize_t x, y
-    for y in range(box.ny):
-        for x in range(box.nx):
-            if eligible(box, x, y):
-                return True
-    return False
-
-
-cdef int sorted_sample(const Box *box, float *sample) noexcept nogil:
-    """Up to 100 eligible values drawn with replacement, ascending."""
-    cdef Generator g
-    cdef Py_ssize_t _trial, x, y
-    cdef int n = 0, i
-    cdef float value
-    if not any_eligible(box):                    # the draws would all be in vain
-        return 0
-    seed(&g)
-    for _trial in range(box.nx * box.ny):
-        x = <Py_ssize_t> floor(draw(&g) * box.nx)
-        y = <Py_ssize_t> floor(draw(&g) * box.ny)
-        if not eligible(box, x, y):
-            continue
-        value = box.values[y * box.value_stride + x]
-        i = n
-        while i > 0 and sample[i - 1] > value:
-            sample[i] = sample[i - 1]
-            i -= 1
-        sample[i] = value
-        n += 1
-        if n == N_SAMPLE:
-            break
-    return n
+include "sample.pxi"
 
 
 # -- sigma clipping (3.2) -----------------------------------------------------------------------
 
-cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes, float *work, double *mean,
-              double *sd) noexcept nogil:
-    """Mean and sigma of the pass before the last rejection; ``work`` gets the values kept, and may be ``values``."""
+cdef void add_values(const float *values, Py_ssize_t n, double *total, double *total2) noexcept nogil:
+    """Add values, and their squares, which are float32 products as in C (P3)."""
+    cdef Py_ssize_t i
+    cdef double sum1 = total[0], sum2 = total2[0]    # in registers
+    cdef float square
+    for i in range(n):
+        sum1 += values[i]
+        square = values[i] * values[i]
+        sum2 += square
+    total[0] = sum1
+    total2[0] = sum2
+
+
+cdef int clip(const float *values, Py_ssize_t n, double total, double total2, double n_sigma, int max_passes,
+              float *work, double *mean, double *sd) noexcept nogil:
+    """Mean and sigma of the pass before the last rejection, given the sums of all values.
+
+    ``work`` gets the values kept, and may be ``values``.
+    """
     cdef Py_ssize_t i, kept, before = -1
     cdef int passes = 0
-    cdef double total = 0, total2 = 0, centre, inverse
+    cdef double centre, inverse
     cdef float v
     cdef bint stays
     if n == 0:
         mean[0] = 0
         sd[0] = BIG
         return 1
-    for i in range(n):
-        v = values[i]
-        total += v
-        v = v * v                                    # a float32 product, as in C (P3)
-        total2 += v
     while n != before and passes < max_passes:
         before = n
         if n == 0:
@@ -151,10 +81,12 @@ cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes,
             sd[0] = BIG
             return 3
         sd[0] = sqrt((total2 - n * centre * centre) / (n - 1))
+        passes += 1
+        if passes == max_passes:                     # what would be kept is not looked at
+            break
         inverse = 1 / sd[0]
         kept = 0
-        total = 0
-        total2 = 0
+        total = total2 = 0
         for i in range(n):                           # what is kept is summed for the next pass; zeros change no sum
             v = values[i]
             stays = not fabs(v - centre) * inverse > n_sigma
@@ -166,7 +98,6 @@ cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes,
             total2 += v
         values = work
         n = kept
-        passes += 1
     return 0
 
 
@@ -175,128 +106,60 @@ def sigma_clip(float[::1] values, double n_sigma, int max_passes):
     cdef double mean = 0, sd = 0
     cdef int code
     cdef float *first
+    cdef double total = 0, total2 = 0
     with nogil:
         first = &values[0] if values.shape[0] else NULL
-        code = clip(first, values.shape[0], n_sigma, max_passes, first, &mean, &sd)
+        add_values(first, values.shape[0], &total, &total2)
+        code = clip(first, values.shape[0], total, total2, n_sigma, max_passes, first, &mean, &sd)
     return mean, sd, code
 
 
-# -- the histogram (3.3, step 3) ------------------------------------------------------------------
-
-cdef void find_bins(const float *values, Py_ssize_t n, double bin1, double width, int *numbers) noexcept nogil:
-    """Bin of each of a few values: the first is for all below, and what is not a number, the last for all above."""
-    cdef Py_ssize_t i
-    cdef double position
-    for i in range(n):
-        position = (values[i] - bin1) / width
-        position = N_BINS - 2 if position >= N_BINS - 2 else position
-        position = position if position >= 0 else -1
-        numbers[i] = <int> position + 1              # it is not negative: what is cut off is what `floor` would
-
-
-cdef void fill_histogram(const float *values, Py_ssize_t n, double bin1, double width, long *bins) noexcept nogil:
-    cdef Py_ssize_t i, start = 0, size
-    cdef int[N_BINS] even, odd                       # two counts, so that one need not wait for the other
-    cdef int[STRIP] numbers
-    for i in range(N_BINS):
-        even[i] = odd[i] = 0
-    while start < n:
-        size = min(STRIP, n - start)
-        find_bins(values + start, size, bin1, width, numbers)
-        for i in range(size // 2):
-            even[numbers[2 * i]] += 1
-            odd[numbers[2 * i + 1]] += 1
-        if size % 2:
-            even[numbers[size - 1]] += 1
-        start += size
-    for i in range(N_BINS):
-        bins[i] = even[i] + odd[i]
-
-
-cdef double mode_bin(const long *bins, double tenth) noexcept nogil:
-    """Centre of the densest tenth of the values, in bins."""
-    cdef int low = 1, high = 1, best = 1, j
-    cdef long count = 0
-    cdef double density, highest = -1, moment = 0
-    while True:
-        while count < tenth and high < N_BINS - 1:
-            count += bins[high]
-            high += 1
-        density = <double> count / (high - low)
-        if density > highest:
-            highest = density
-            best = low
-        if high >= N_BINS - 1:
-            break
-        count -= bins[low]
-        low += 1
-    count = 0
-    j = best
-    while count < tenth and j < N_BINS - 1:
-        count += bins[j]
-        moment += <double> j * bins[j]
-        j += 1
-    return moment / count + 0.5 if count > 0 else NAN
-
-
-cdef double quantile_bin(const long *bins, double target, int *taken, long *count) noexcept nogil:
-    """Position of a quantile in bins, going on from the ``taken`` bins with ``count`` values."""
-    while count[0] < target and taken[0] < N_BINS:
-        count[0] += bins[taken[0]]
-        taken[0] += 1
-    return taken[0] - (count[0] - target) / <double> bins[taken[0] - 1]
-
-
-cdef int histogram(const float *values, Py_ssize_t n, double bin1, double width, double *out) noexcept nogil:
-    """Mode, median and quartile widths; code 1 if no histogram of five fits the values."""
-    cdef long bins[N_BINS]
-    cdef int _attempt, taken
-    cdef long count
-    cdef double lower, upper, middle
-    for _attempt in range(MAX_HISTOGRAMS):
-        fill_histogram(values, n, bin1, width, bins)
-        out[3] = bin1 + width * (mode_bin(bins, n / 10.0) - 1)
-        taken = 0
-        count = 0
-        lower = quantile_bin(bins, n / 4.0, &taken, &count)
-        upper = quantile_bin(bins, 3.0 * n / 4.0, &taken, &count)
-        if lower < 1 or upper > N_BINS - 1:
-            bin1 -= 128 * width
-            width *= 2
-        elif upper - lower < 40:
-            width /= 3
-            bin1 = out[3] - 128 * width
-        else:
-            taken = 0
-            count = 0
-            middle = quantile_bin(bins, n / 2.0, &taken, &count)
-            out[5] = width * (upper - lower) / 1.35
-            out[6] = width * (middle - lower) * 2 / 1.35
-            out[2] = bin1 + width * (middle - 1)
-            return 0
-    return 1
+include "histogram.pxi"
 
 
 # -- statistics of a section (3.3) ------------------------------------------------------------------
 
-cdef Py_ssize_t collect(const Box *box, float *work) noexcept nogil:
-    """Gather the eligible values; flag those that are not finite."""
-    cdef Py_ssize_t x, y, n = 0
-    cdef int m, use = box.use if box.use != 0 else -1, all_used = box.use == 0, reject = box.reject
-    cdef const float *values
-    cdef int *mask
-    cdef bint taken
+cdef inline bint all_eligible(const float *values, const int *mask, Py_ssize_t n, int use, int reject) noexcept nogil:
+    """Whether all of a few values are eligible and finite."""
+    cdef Py_ssize_t x
+    cdef int bad = 0, any_will_do = use == 0
+    for x in range(n):
+        bad |= (mask[x] & reject) | (not fabs(values[x]) > ZERO) | (not fabs(values[x]) <= LARGEST) \
+            | (not (any_will_do | ((mask[x] & use) != 0)))
+    return bad == 0
+
+
+cdef Py_ssize_t collect_strip(const Box *box, const float *values, int *mask, Py_ssize_t n,
+                              float *work) noexcept nogil:
+    """Gather the eligible ones of a few values; flag those that are not finite."""
+    cdef Py_ssize_t x, taken = 0
+    cdef int m
+    if all_eligible(values, mask, n, box.use, box.reject):
+        memcpy(work, values, n * sizeof(float))
+        return n
+    for x in range(n):
+        m = mask[x]
+        if box.use != 0 and m & box.use == 0 or m & box.reject or fabs(values[x]) <= ZERO:
+            continue
+        if fabs(values[x]) <= LARGEST:
+            work[taken] = values[x]
+            taken += 1
+        else:
+            mask[x] |= NOT_FINITE
+    return taken
+
+
+cdef Py_ssize_t collect(const Box *box, float *work, double *total, double *total2) noexcept nogil:
+    """Gather the eligible values and sum them; flag those that are not finite."""
+    cdef Py_ssize_t x, y, some, n = 0
     for y in range(box.ny):
-        values = box.values + y * box.value_stride
-        mask = box.mask + y * box.mask_stride
-        for x in range(box.nx):
-            m = mask[x]
-            taken = (all_used | ((m & use) != 0)) & ((m & reject) == 0) & (not fabs(values[x]) <= ZERO)
-            if taken & (not fabs(values[x]) <= LARGEST):
-                mask[x] |= NOT_FINITE
-                taken = False
-            work[n] = values[x]                      # always written, taken or not: no branch
-            n += taken
+        x = 0
+        while x < box.nx:
+            some = collect_strip(box, box.values + y * box.value_stride + x, box.mask + y * box.mask_stride + x,
+                                 min(SOME, box.nx - x), work + n)
+            add_values(work + n, some, total, total2)
+            n += some
+            x += SOME
     return n
 
 
@@ -307,6 +170,7 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     cdef double width, bin1, centre, inverse, total = 0
     cdef float v
     cdef bint stays
+    cdef double sum1 = 0, sum2 = 0
     if box.nx * box.ny < N_SAMPLE:
         return 4
     for i in range(N_SAMPLE):
@@ -316,8 +180,8 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     i50 = <int> (0.5 * n_sample)
     width = (sample[i90] - sample[i50]) / 100.0
     bin1 = sample[i50] - 128.0 * width
-    n = collect(box, work)
-    if clip(work, n, n_sigma, max_passes, work + box.nx * box.ny, &out[1], &out[4]) != 0:
+    n = collect(box, work, &sum1, &sum2)
+    if clip(work, n, sum1, sum2, n_sigma, max_passes, work + box.nx * box.ny, &out[1], &out[4]) != 0:
         return 5
     # the last limits on all values: a value dropped by an early pass may lie inside them again
     centre = out[1]

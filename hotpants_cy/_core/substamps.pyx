@@ -1,5 +1,5 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
-"""What the fit needs of each substamp: convolved basis vectors, their products, merits (spec 5.1, 5.2, 5.4).
+"""What the fit needs of each substamp: convolved basis vectors and merits (spec 5.1, 5.4); `products` has the rest.
 
 Every sum keeps the order and the rounding that the spec gives, since ill-conditioned fits magnify
 them; speed comes from working on independent sums side by side.  The caller guarantees that all
@@ -7,6 +7,11 @@ substamps lie at least the kernel's half width inside the image.
 """
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, isfinite
+
+include "doubles.pxi"
+
+cdef enum:
+    TILE = 8 * LANES           # columns that `filter_tile` sums
 
 cdef double ZERO = 1e-10
 cdef double BIG = 1e10
@@ -23,134 +28,109 @@ cdef struct Basis:
     Py_ssize_t width
 
 
-cdef void filter_columns(const float *image, Py_ssize_t stride, const Basis *basis, Py_ssize_t size,
-                         float *out) noexcept nogil:
-    """y pass: the running sum is rounded to float32 after every tap (P11)."""
-    cdef Py_ssize_t f, y, d, x, length = size + basis.width - 1
-    cdef const float *source
-    cdef float *sums
-    cdef double tap
-    for f in range(basis.n_filters):
-        for y in range(size):
-            sums = out + (f * size + y) * length
-            for x in range(length):
-                sums[x] = 0
-            for d in range(basis.width):
-                tap = basis.y_filters[f * basis.width + d]
-                source = image + (y + d) * stride
-                for x in range(length):
-                    sums[x] = <float> (sums[x] + source[x] * tap)
+cdef inline Py_ssize_t whole(Py_ssize_t n, Py_ssize_t some) noexcept nogil:
+    """So many, or more, that they are a multiple of ``some``."""
+    return (n + some - 1) // some * some
 
 
-cdef void filter_rows(const float *rows, const Basis *basis, Py_ssize_t n, Py_ssize_t size, double *wide,
-                      double *out) noexcept nogil:
-    """x pass of basis function ``n``, in float64."""
-    cdef Py_ssize_t y, d, x, length = size + basis.width - 1
-    cdef const float *source
-    cdef double *sums
-    cdef double tap
-    for y in range(size):
-        source = rows + (basis.y_index[n] * size + y) * length
+cdef inline Py_ssize_t row_length(Py_ssize_t size, Py_ssize_t width) noexcept nogil:
+    """Length of the rows of pixels that a substamp sees, with what fills up the last tile."""
+    return whole(whole(size, TILE) + width - 1, 8)
+
+
+cdef void filter_column(const double *source, Py_ssize_t stride, const double *taps, Py_ssize_t width,
+                        Py_ssize_t length, double *sums) noexcept nogil:
+    """y pass for one row: the running sum is rounded to float32 after every tap (P11)."""
+    cdef Py_ssize_t x, d = 0
+    cdef const double *a
+    cdef const double *b
+    cdef const double *c
+    cdef double first, second, third
+    for x in range(length):
+        sums[x] = 0
+    while d + 3 <= width:
+        a = source + d * stride
+        b = a + stride
+        c = b + stride
+        first = taps[d]
+        second = taps[d + 1]
+        third = taps[d + 2]
         for x in range(length):
-            wide[x] = source[x]
-        sums = out + y * size
-        for x in range(size):
-            sums[x] = 0
-        for d in range(basis.width):
-            tap = basis.x_filters[n * basis.width + d]
+            sums[x] = <float> (<float> (<float> (sums[x] + a[x] * first) + b[x] * second) + c[x] * third)
+        d += 3
+    while d < width:
+        a = source + d * stride
+        first = taps[d]
+        for x in range(length):
+            sums[x] = <float> (sums[x] + a[x] * first)
+        d += 1
+
+
+cdef void filter_tile(const double *source, const double *taps, Py_ssize_t width, double *sums) noexcept nogil:
+    """x pass for a tile of one row, in float64."""
+    cdef Py_ssize_t d
+    cdef const unaligned *s
+    cdef unaligned *out = <unaligned *> sums
+    cdef doubles a, b, c, e, f, g, h, i
+    a = b = c = e = f = g = h = i = zeros
+    for d in range(width):
+        s = <const unaligned *> (source + d)
+        a = a + taps[d] * s[0]
+        b = b + taps[d] * s[1]
+        c = c + taps[d] * s[2]
+        e = e + taps[d] * s[3]
+        f = f + taps[d] * s[4]
+        g = g + taps[d] * s[5]
+        h = h + taps[d] * s[6]
+        i = i + taps[d] * s[7]
+    out[0], out[1], out[2], out[3] = a, b, c, e
+    out[4], out[5], out[6], out[7] = f, g, h, i
+
+
+cdef void filter_rows(const double *rows, const Basis *basis, Py_ssize_t n, Py_ssize_t size, double *sums,
+                      const double *first, double *out) noexcept nogil:
+    """x pass of basis function ``n``, less the vector ``first`` if that is asked for."""
+    cdef Py_ssize_t y, x, length = row_length(size, basis.width)
+    for y in range(size):
+        for x in range(whole(size, TILE) // TILE):
+            filter_tile(rows + y * length + x * TILE, basis.x_filters + n * basis.width, basis.width, sums + x * TILE)
+        if basis.minus_first[n]:
             for x in range(size):
-                sums[x] = sums[x] + wide[x + d] * tap
+                out[y * size + x] = sums[x] - first[y * size + x]
+        else:
+            for x in range(size):
+                out[y * size + x] = sums[x]
 
 
 cdef void convolve_substamp(const float *image, Py_ssize_t stride, const Basis *basis, Py_ssize_t size,
                             double *work, double *vectors) noexcept nogil:
-    """All basis vectors of one substamp (5.1); ``image`` points at the corner of its footprint."""
-    cdef Py_ssize_t n, p, area = size * size
-    cdef float *columns = <float *> (work + size + basis.width - 1)
-    filter_columns(image, stride, basis, size, columns)
-    for n in range(basis.n):
-        filter_rows(columns, basis, n, size, work, vectors + n * area)
-        if basis.minus_first[n]:
-            for p in range(area):
-                vectors[n * area + p] -= vectors[p]
+    """All basis vectors of one substamp (5.1); ``image`` points at the corner of its footprint.
 
-
-cdef void background_terms(float x, float y, int order, double *out) noexcept nogil:
-    """Monomials of the background at one pixel, x power outer (spec 5.1, P30)."""
-    cdef int i, _j, k = 0
-    cdef double x_power = 1, y_power
-    for i in range(order + 1):
-        y_power = 1
-        for _j in range(order - i + 1):
-            out[k] = x_power * y_power
-            y_power *= y
-            k += 1
-        x_power *= x
-
-
-cdef void interleave(const double *vectors, Py_ssize_t n_basis, Py_ssize_t n_total, Py_ssize_t size, Py_ssize_t x0,
-                     Py_ssize_t y0, float half_nx, float half_ny, int order, double *pixels) noexcept nogil:
-    """Kernel and background vectors pixel by pixel, so that sums over pixels run side by side."""
-    cdef Py_ssize_t x, y, n, area = size * size
-    cdef double *out
-    cdef float xf, yf
-    for y in range(size):
-        yf = (<float> (y0 + y) - half_ny) / half_ny
-        for x in range(size):
-            xf = (<float> (x0 + x) - half_nx) / half_nx
-            out = pixels + (y * size + x) * n_total
-            for n in range(n_basis):
-                out[n] = vectors[n * area + y * size + x]
-            background_terms(xf, yf, order, out + n_basis)
-
-
-cdef void gram_matrix(const double *pixels, Py_ssize_t area, Py_ssize_t n_total, double *gram) noexcept nogil:
-    """Lower triangle of the products of all vectors, summed in raster order (5.2)."""
-    cdef Py_ssize_t p, i, j
-    cdef const double *a
-    cdef const double *b
-    cdef double *row
-    cdef double wa, wb
-    for i in range(n_total * n_total):
-        gram[i] = 0
-    for p in range(0, area - 1, 2):
-        a = pixels + p * n_total
-        b = a + n_total
-        for i in range(n_total):
-            wa = a[i]
-            wb = b[i]
-            row = gram + i * n_total
-            for j in range(i + 1):
-                row[j] = (row[j] + wa * a[j]) + wb * b[j]
-    for p in range(area - area % 2, area):
-        a = pixels + p * n_total
-        for i in range(n_total):
-            wa = a[i]
-            row = gram + i * n_total
-            for j in range(i + 1):
-                row[j] = row[j] + wa * a[j]
-
-
-cdef void right_hand_side(const double *pixels, const float *target, Py_ssize_t stride, Py_ssize_t size,
-                          Py_ssize_t n_total, double *rhs) noexcept nogil:
-    """Products with the image to be matched; columns outer, rows inner (5.2)."""
-    cdef Py_ssize_t x, y, i
-    cdef const double *a
-    cdef double value
-    for i in range(n_total):
-        rhs[i] = 0
-    for x in range(size):
+    Basis functions with the same y filter follow each other; the first function of all has the first y filter.
+    """
+    cdef Py_ssize_t f, n, x, y, reach = size + basis.width - 1, length = row_length(size, basis.width)
+    cdef double *pixels = work
+    cdef double *columns = pixels + reach * length
+    cdef double *sums = columns + size * length
+    for y in range(reach):
+        for x in range(reach):
+            pixels[y * length + x] = image[y * stride + x]
+        for x in range(reach, length):
+            pixels[y * length + x] = 0
+    for x in range(size * length):
+        columns[x] = 0
+    for f in range(basis.n_filters):
         for y in range(size):
-            a = pixels + (y * size + x) * n_total
-            value = target[y * stride + x]
-            for i in range(n_total):
-                rhs[i] = rhs[i] + a[i] * value
+            filter_column(pixels + y * length, length, basis.y_filters + f * basis.width, basis.width, whole(reach, 8),
+                          columns + y * length)
+        for n in range(basis.n):
+            if basis.y_index[n] == f:
+                filter_rows(columns, basis, n, size, sums, vectors, vectors + n * size * size)
 
 
-def separable_work_size(Py_ssize_t n_filters, Py_ssize_t size, Py_ssize_t width):
+def separable_work_size(Py_ssize_t size, Py_ssize_t width):
     """Length of the work array that `convolve_separable` needs per thread."""
-    cdef Py_ssize_t length = size + width - 1
-    return length + (n_filters * size * length + 1) // 2
+    return (2 * size + width - 1) * row_length(size, width) + whole(size, TILE)
 
 
 def convolve_separable(const float[:, ::1] image, const int[::1] xc, const int[::1] yc, const int[::1] slots,
@@ -206,74 +186,34 @@ def convolve_dense(const float[:, ::1] image, const int[::1] xc, const int[::1] 
                 vectors[slots[i], n, p] -= vectors[slots[i], 0, p]
 
 
-def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, const int[::1] slots,
-             Py_ssize_t half_width, int background_order, const double[:, :, ::1] vectors, double[:, :, ::1] gram,
-             double[:, ::1] rhs, double[:, :, ::1] work):
-    """Fill ``gram`` (lower triangle) and ``rhs`` at ``slots`` from the vectors there (5.2).
-
-    Background coordinates are normalised by the shape of ``target``, a whole region.  ``work`` has room for all
-    vectors of a substamp, pixel by pixel, per thread.
-    """
-    cdef Py_ssize_t i, slot, thread, size = 2 * half_width + 1, n_total = gram.shape[1]
-    cdef float half_nx = <float> (0.5 * target.shape[1]), half_ny = <float> (0.5 * target.shape[0])
-    cdef int n_threads = <int> work.shape[0]
-    for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        slot = slots[i]
-        thread = threadid()
-        interleave(&vectors[slot, 0, 0], vectors.shape[1], n_total, size, xc[i] - half_width, yc[i] - half_width,
-                   half_nx, half_ny, background_order, &work[thread, 0, 0])
-        gram_matrix(&work[thread, 0, 0], size * size, n_total, &gram[slot, 0, 0])
-        right_hand_side(&work[thread, 0, 0], &target[yc[i] - half_width, xc[i] - half_width], target.shape[1], size,
-                        n_total, &rhs[slot, 0])
-
-
-cdef void weigh_pixels(double *pixels, const double *roots, Py_ssize_t area, Py_ssize_t n_total) noexcept nogil:
-    """Multiply all vectors of each pixel by the root of its weight; what has no weight may even be NaN."""
-    cdef Py_ssize_t p, i
-    for p in range(area):
-        for i in range(n_total):
-            pixels[p * n_total + i] = pixels[p * n_total + i] * roots[p] if roots[p] > 0 else 0
-
-
-def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, const int[::1] xc, const int[::1] yc,
-                      const int[::1] slots, Py_ssize_t half_width, int background_order, float half_nx, float half_ny,
-                      const double[:, :, ::1] vectors, double[:, :, ::1] gram, double[:, ::1] rhs,
-                      double[:, :, ::1] work):
-    """The same as `products` with a weight for each pixel, whose square root stands in ``roots``.
-
-    ``targets[i]``, ``roots[i]``, ``gram[i]`` and ``rhs[i]`` belong to the substamp at (xc[i], yc[i]) with the vectors
-    ``vectors[slots[i]]``; targets are finite. ``half_nx`` and ``half_ny`` are half the sides of the region.
-    """
-    cdef Py_ssize_t i, p, k, thread, size = 2 * half_width + 1, area = size * size, n_total = gram.shape[1]
-    cdef double value
-    cdef int n_threads = <int> work.shape[0]
-    for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        thread = threadid()
-        interleave(&vectors[slots[i], 0, 0], vectors.shape[1], n_total, size, xc[i] - half_width, yc[i] - half_width,
-                   half_nx, half_ny, background_order, &work[thread, 0, 0])
-        weigh_pixels(&work[thread, 0, 0], &roots[i, 0], area, n_total)
-        gram_matrix(&work[thread, 0, 0], area, n_total, &gram[i, 0, 0])
-        for k in range(n_total):
-            rhs[i, k] = 0
-        for p in range(area):
-            value = targets[i, p] * roots[i, p]
-            for k in range(n_total):
-                rhs[i, k] += work[thread, p, k] * value
-
-
 # -- the merit of a substamp (5.4) ------------------------------------------------------------------
 
 cdef void model_of(const double *vectors, const double *coefficients, Py_ssize_t n_basis, Py_ssize_t area,
                    float *out) noexcept nogil:
     """Convolved model, accumulated in float32 as C does (P14)."""
-    cdef Py_ssize_t n, p
-    cdef double a
+    cdef Py_ssize_t n = 0, p
+    cdef const double *a
+    cdef const double *b
+    cdef const double *c
+    cdef double first, second, third
     for p in range(area):
         out[p] = 0
-    for n in range(n_basis):
-        a = coefficients[n]
+    while n + 3 <= n_basis:
+        a = vectors + n * area
+        b = a + area
+        c = b + area
+        first = coefficients[n]
+        second = coefficients[n + 1]
+        third = coefficients[n + 2]
         for p in range(area):
-            out[p] = <float> (out[p] + a * vectors[n * area + p])
+            out[p] = <float> (<float> (<float> (out[p] + first * a[p]) + second * b[p]) + third * c[p])
+        n += 3
+    while n < n_basis:
+        a = vectors + n * area
+        first = coefficients[n]
+        for p in range(area):
+            out[p] = <float> (out[p] + first * a[p])
+        n += 1
 
 
 cdef double variance_merit(const float *model, double background, const float *target, const int *mask,

@@ -9,6 +9,7 @@ from ..exceptions import InputError
 from ..instructions import loops
 from .bits import Bits
 from .noise import NoiseModel
+from .planes import extremes
 
 __all__ = ['Exposure', 'letter_of', 'working_mask']
 
@@ -67,14 +68,14 @@ class Exposure:
 
         high = limit('uthresh', math.inf)
         kernel_high = limit('uktresh', high)
-        brightest = data.max()
-        if brightest == data.min():
+        faintest, brightest = extremes(data) if pedestal else frame.extremes
+        if brightest == faintest:
             raise InputError(f'every pixel of the {frame.name} image has the value {brightest:g}: there is nothing '
                              'to match')
         _check_scale(data, frame.name)
         if kernel_high == math.inf:
             # a finite level, so that the search begins at the brightest stars
-            kernel_high = float(np.nextafter(brightest, np.float32(np.inf)))
+            kernel_high = float(np.nextafter(np.float32(brightest), np.float32(np.inf)))
         return cls(frame.name, data, frame.variance, frame.flags,
                    NoiseModel(getattr(config, f'{side}gain'), getattr(config, f'{side}rdnoise')),
                    limit('lthresh', -math.inf), high, kernel_high, config.single('fillval'))
@@ -101,6 +102,14 @@ class Exposure:
             return np.ascontiguousarray(self.given_variance[cut])
         return self.noise.variance(self.cutout(cut), n_threads)
 
+    def variances(self, corners, size):
+        """Variance of squares with first pixels ``corners`` (x, y), float32 (n, size, size)."""
+        plane = self.data if self.given_variance is None else self.given_variance
+        boxes = np.lib.stride_tricks.sliding_window_view(plane, (size, size))[corners[:, 1], corners[:, 0]]
+        if self.given_variance is not None:
+            return boxes
+        return self.noise.variance(boxes.reshape(-1, size)).reshape(boxes.shape)
+
     def flags(self, cut, n_threads=1, flags=None):
         """Flags of a section: those known, and what the pixel values say (spec 2.7.3, 2.7.4); added to ``flags``."""
         data = self.cutout(cut)
@@ -114,7 +123,7 @@ class Exposure:
 
 def _check_scale(data, name):
     """Refuse images of values that the engine takes for nothing (spec 0.2, ZERO)."""
-    sample = data.reshape(-1)[::max(1, data.size // 100_000)]
+    sample = data.reshape(-1)[::max(1, data.size // 10_000)]
     spread = np.subtract(*np.percentile(sample, [84, 16])) / 2
     if spread < 3e-9 and np.abs(sample).max() < 1e-6:
         raise InputError(f'the values of the {name} image are too small, they scatter by {spread:.2g}: values below '
@@ -140,7 +149,7 @@ def working_mask(template, science, cut, growth, border, n_threads=1):
     """
     mask = template.flags(cut, n_threads)
     science.flags(cut, n_threads, mask)
-    _spread(mask, growth)
+    _spread(mask, growth, n_threads)
     ny, nx = mask.shape
     y0, y1, x0, x1 = border, max(ny - border, border), border, max(nx - border, border)
     for edge in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
@@ -148,10 +157,10 @@ def working_mask(template, science, cut, growth, border, n_threads=1):
     return mask
 
 
-def _spread(mask, growth):
-    bad = (mask & Bits.INPUT_ISBAD) != 0
-    if growth < 1 or not bad.any():
+def _spread(mask, growth, n_threads):
+    if growth < 1 or not loops('pixels').any_flag(mask, int(Bits.INPUT_ISBAD), n_threads):
         return
+    bad = (mask & Bits.INPUT_ISBAD) != 0
     from scipy.ndimage import maximum_filter
     near = maximum_filter(bad, size=2 * growth + 1, mode='constant', cval=False)
     mask[near & ~bad] |= Bits.OK_CONV

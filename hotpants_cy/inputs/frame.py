@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .planes import (
     as_plane,
     as_unit,
     as_variance,
+    extremes,
     flag_plane,
     is_shared,
     replaced,
@@ -69,6 +71,11 @@ class Frame:
     def shape(self):
         """Shape of the planes, (ny, nx)."""
         return self.data.shape
+
+    @cached_property
+    def extremes(self):
+        """Smallest and largest value of the data."""
+        return extremes(self.data)
 
     @classmethod
     def from_planes(cls, data, *, sigma=None, variance=None, mask=None, bits=None, keep_masked_values=False,
@@ -126,7 +133,8 @@ class Frame:
             raise InputError(f'{name} image: give sigma or variance, not both')
         values = as_plane(data, f'{name} image')
         noise = as_variance(sigma, variance, values.shape, name)
-        planes = [(values, owned or not is_shared(values, data), unusable(values, keep_masked_values))]
+        found = extremes(values)
+        planes = [(values, owned or not is_shared(values, data), unusable(values, found, keep_masked_values))]
         if noise is not None:
             mine = owned or sigma is not None or not is_shared(noise, variance)
             # C squares a negative sigma and goes on
@@ -137,8 +145,11 @@ class Frame:
             raise InputError(f'{name} image: everything is masked, no pixel of {flags.size} can be used')
         usable = None if flags is None else flags == 0
         hidden = None if keep_masked_values else union([bad for *_, bad in planes] + [mask])
-        values, *noise = [replaced(*plane, hidden, usable) for plane in planes]
-        return cls(values, noise[0] if noise else None, flags, as_unit(unit), wcs, meta, uncertainty_type, name, psf)
+        clean, *noise = [replaced(*plane, hidden, usable) for plane in planes]
+        frame = cls(clean, noise[0] if noise else None, flags, as_unit(unit), wcs, meta, uncertainty_type, name, psf)
+        if hidden is None and planes[0][2] is None:
+            vars(frame)['extremes'] = found          # nothing was replaced
+        return frame
 
 
 def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):

@@ -8,6 +8,7 @@ from astropy import units
 from astropy.io import fits, registry
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 
+from ..instructions import loops
 from .bits import Bits
 from .files import write_whole
 from .header import result_header
@@ -15,6 +16,7 @@ from .header import result_header
 __all__ = ['HotpantsImage', 'sibling', 'to_image']
 
 _MASKED = Bits.OUTPUT_ISBAD | Bits.NAN
+_NO_PLANE = np.empty((0, 0), np.float32)
 
 
 class HotpantsImage(CCDData):
@@ -110,7 +112,7 @@ class HotpantsImage(CCDData):
         return kwargs
 
 
-def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan, owned=False):
+def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan, owned=False, n_threads=1):
     """Make a `HotpantsImage` of result planes, in the setting of the science image.
 
     Parameters
@@ -130,6 +132,8 @@ def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan, o
         Value of the uncertainty under the mask; default NaN.
     owned : bool, optional
         ``sigma`` is nobody else's and may become the uncertainty. Default False.
+    n_threads : int, optional
+        Default 1.
 
     Returns
     -------
@@ -148,17 +152,15 @@ def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan, o
     >>> image.mask, image.header['KSUM00']
     (array([[False,  True]]), 1.25)
     """
-    mask = np.zeros(data.shape, bool)
-    if flags is not None:
-        for row, bits in zip(mask, flags, strict=True):      # one by one: no plane more
-            np.not_equal(bits & _MASKED, 0, out=row)
-    uncertainty = None
+    mask = np.zeros(data.shape, bool) if flags is None else np.empty(data.shape, bool)
+    plane, kind = None, frame.uncertainty_type or StdDevUncertainty
     if sigma is not None:
-        kind = frame.uncertainty_type or StdDevUncertainty
         with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
             plane = sigma if owned and kind is StdDevUncertainty else _FROM_SIGMA[kind](sigma)
-        plane[mask] = fill
-        uncertainty = kind(plane, copy=False)
+    if flags is not None:
+        loops('pixels').hide(flags, int(_MASKED), fill, mask.view(np.uint8), _NO_PLANE if plane is None else plane,
+                             n_threads)
+    uncertainty = None if plane is None else kind(plane, copy=False)
     unit = units.dimensionless_unscaled if frame.unit is None else frame.unit
     header = result_header(frame, meta or {})
     return HotpantsImage(data, uncertainty=uncertainty, mask=mask, flags=flags, unit=unit, meta=header,

@@ -7,8 +7,8 @@ import numpy as np
 from ..exceptions import InputError
 from .bits import Bits
 
-__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'flag_plane', 'is_shared',
-           'replaced', 'row_blocks', 'scaled', 'union', 'unusable', 'unusable_noise']
+__all__ = ['as_array', 'as_bits', 'as_mask', 'as_plane', 'as_unit', 'as_variance', 'extremes', 'flag_plane',
+           'is_shared', 'replaced', 'row_blocks', 'scaled', 'union', 'unusable', 'unusable_noise']
 
 _MASKED = Bits.INPUT_MASK | Bits.INPUT_ISBAD
 _NOT_FINITE = Bits.NAN | Bits.INPUT_ISBAD
@@ -108,12 +108,12 @@ def as_unit(unit):
     return unit
 
 
-def unusable(values, finite_is_enough):
+def unusable(values, low_and_high, finite_is_enough):
     """Pixels that are not finite, or so far beyond the others that one of them would outweigh all in any sum.
 
-    None if there are none, which one look at the extremes tells.
+    None if there are none, which the extremes tell.
     """
-    low, high = _extremes(values)
+    low, high = low_and_high
     limit = _LARGEST if finite_is_enough else _FAR
     if -limit <= low and high <= limit:
         return None
@@ -126,7 +126,7 @@ def unusable(values, finite_is_enough):
 
 def unusable_noise(variance, sigma=None):
     """Pixels whose variance is not finite or negative, or whose sigma is; None if there are none."""
-    low, high = _extremes(variance)
+    low, high = extremes(variance)
     if low >= 0 and high <= _LARGEST and (sigma is None or np.asarray(sigma).min() >= 0):
         return None
     good = np.isfinite(variance) & (variance >= 0)
@@ -135,7 +135,7 @@ def unusable_noise(variance, sigma=None):
     return ~good
 
 
-def _extremes(plane):
+def extremes(plane):
     """Smallest and largest value; NaN if one is."""
     with np.errstate(invalid='ignore'):
         blocks = [plane[rows] for rows in row_blocks(plane.shape)]

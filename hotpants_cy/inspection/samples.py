@@ -4,7 +4,8 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'pair_of', 'robust_width']
+__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'medians_of',
+           'pair_of', 'robust_width']
 
 BOX = 24              # pixels, side of a box
 NORMAL = 1.4826       # standard deviation over median absolute deviation of a Gaussian
@@ -16,13 +17,21 @@ def median_of(values):
     return float(np.median(known)) if len(known) else np.nan
 
 
+def medians_of(rows):
+    """Median of what is known in each row of a 2-D array; NaN where nothing is."""
+    rows = np.sort(rows, axis=1)                     # NaN last; `nanmedian` takes far longer
+    n, every = rows.shape[1] - np.isnan(rows).sum(axis=1), np.arange(len(rows))
+    return np.where(n > 0, 0.5 * (rows[every, (n - 1) // 2] + rows[every, n // 2]), np.nan)
+
+
 def robust_width(values, axis=None):
     """Standard deviation from the median absolute deviation, ignoring NaN; NaN of no values."""
     values = np.asarray(values, float)
     if not np.isfinite(values).any():
         return np.nan
-    centre = np.nanmedian(values, axis=axis, keepdims=True)
-    return NORMAL * np.nanmedian(np.abs(values - centre), axis=axis)
+    if axis is None:
+        return float(robust_width(values.reshape(1, -1), axis=1)[0])
+    return NORMAL * medians_of(np.abs(values - medians_of(values)[:, np.newaxis]))
 
 
 def pair_of(run):

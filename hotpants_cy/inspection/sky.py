@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .samples import BOX, difference_boxes, image_boxes, limits_of, pair_of, robust_width
+from .samples import BOX, difference_boxes, image_boxes, limits_of, medians_of, pair_of, robust_width
 
 __all__ = ['SkySample', 'sample_sky']
 
@@ -76,7 +76,7 @@ def sample_sky(run, most=256):
         return SkySample(*(np.full(1, np.nan) for _ in range(5)), np.nan, np.nan, 1.0)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
     quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
-    median = np.nanmedian(pull, axis=(1, 2))
+    median = medians_of(pull.reshape(len(pull), -1))
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
     correlation, means = _white_noise(run.fit.model, run, np.median(a_variance), np.median(b_variance))
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
@@ -92,7 +92,7 @@ def _spread(x0, x1, y0, y1, size, most):
 
 
 def _structure(boxes):
-    flat = boxes.reshape(len(boxes), -1)
+    flat = np.sort(boxes.reshape(len(boxes), -1), axis=1)      # or else `percentile` takes far longer
     low, middle, high = np.percentile(flat, (16, 50, 95), axis=1)
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.where(middle > low, (high - middle) / (middle - low), np.inf)

@@ -109,7 +109,7 @@ class GaussianBasis:
     def convolve(self, image, xs, ys, slots, half_width, vectors, n_threads):
         """Convolve substamps of half width ``half_width`` centred at (xs, ys), into ``vectors`` at ``slots``."""
         y_filters, y_index, x_filters = self.sliding_filters
-        length = loops('substamps').separable_work_size(len(y_filters), 2 * half_width + 1, self.width)
+        length = loops('substamps').separable_work_size(2 * half_width + 1, self.width)
         loops('substamps').convolve_separable(image, xs, ys, slots, y_filters, y_index, x_filters, self.minus_first,
                                               half_width, vectors, np.empty((n_threads, length)))
 

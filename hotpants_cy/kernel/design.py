@@ -74,14 +74,15 @@ class Design:
         """Compute vectors and products of the substamps in use at ``slots``."""
         slots = np.array(list(slots), np.int32)
         xs, ys = self._positions(slots)
-        size, half = self.config.substamp_width, self.config.rss
-        self.basis.convolve(self.source_data, xs, ys, slots, half, self.vectors, self.n_threads)
-        loops('substamps').products(self.target_data, xs, ys, slots, half, self.config.bgo, self.vectors, self.gram,
-                                    self.rhs, np.empty((self.n_threads, size * size, self.gram.shape[1])))
-        x0, y0 = self.region.origin
-        for slot, x, y in zip(slots, xs + x0, ys + y0, strict=True):
-            cut = np.s_[y - half:y + half + 1, x - half:x + half + 1]
-            self.variance[slot] = self.source.variance(cut) + self.target.variance(cut)
+        size, half, compiled = self.config.substamp_width, self.config.rss, loops('products')
+        work = np.empty((self.n_threads, compiled.work_size(self.gram.shape[1], size)))
+        at_a_time = 16 * self.n_threads              # so that vectors are still at hand when their products are taken
+        for k in range(0, len(slots), at_a_time):
+            some = xs[k:k + at_a_time], ys[k:k + at_a_time], slots[k:k + at_a_time], half
+            self.basis.convolve(self.source_data, *some, self.vectors, self.n_threads)
+            compiled.products(self.target_data, *some, self.config.bgo, self.vectors, self.gram, self.rhs, work)
+        corners = np.stack([xs, ys], axis=1) + self.region.origin - half
+        self.variance[slots] = self.source.variances(corners, size) + self.target.variances(corners, size)
 
     def weigh_stars(self):
         """Give each star, as a whole, one over the mean variance of its core as its weight."""
@@ -100,8 +101,7 @@ class Design:
     def local_solution(self, slot):
         """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
         n = len(self.basis) + 1
-        lower = np.tril(self.gram[slot, :n, :n])
-        return solve_system(lower + np.tril(lower, -1).T, self.rhs[slot, :n].copy())
+        return solve_system(self.gram[slot, :n, :n].copy(), self.rhs[slot, :n].copy())
 
     def alike(self, slots):
         """Those of ``slots`` whose stars, each fitted alone, agree in flux ratio; all, if too few do."""

@@ -87,10 +87,10 @@ class WeightedDesign(Design):
         n, size, n_total = len(sight.slots), self.config.substamp_width, self.gram.shape[1]
         gram, rhs = np.empty((n, n_total, n_total)), np.empty((n, n_total))
         (ny, nx), (xs, ys) = self.target_data.shape, self._positions(sight.slots)
-        loops('substamps').weighted_products(
+        loops('products').weighted_products(
             np.where(weights > 0, sight.target, 0), np.sqrt(weights), xs, ys, sight.slots.astype(np.int32),
             self.config.rss, self.config.bgo, 0.5 * nx, 0.5 * ny, self.vectors, gram, rhs,
-            np.empty((self.n_threads, size * size, n_total)))
+            np.empty((self.n_threads, loops('products').work_size(n_total, size))))
         return gram, rhs
 
     def _noise_products(self, sight, weights):
