@@ -379,5 +379,6 @@ class Hotpants(PyhotpantsNames):
 def _checked_config(config):
     config = HotpantsConfig() if config is None else config
     if not isinstance(config, HotpantsConfig):
-        raise TypeError(f'config must be a HotpantsConfig, not {type(config).__name__}')
+        given = f'the text {config!r}' if isinstance(config, str) else type(config).__name__
+        raise TypeError(f"config must be a HotpantsConfig (subtract() also takes 'auto'), not {given}")
     return config

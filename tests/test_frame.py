@@ -392,3 +392,24 @@ def test_units_that_do_not_convert_are_refused_by_name():
 def test_shapes_that_differ_are_refused_with_advice():
     with pytest.raises(InputError, match=r'science \(ny, nx\) = \(30, 40\), template \(31, 40\); register'):
         check_pair(frame(None), frame(None, 'template', (31, 40)))
+
+
+# -- HDUs -----------------------------------------------------------------------------------------
+
+def test_an_hdu_brings_data_unit_and_header():
+    hdu = fits.ImageHDU(np.arange(6.0).reshape(2, 3))
+    hdu.header['BUNIT'] = 'electron'
+    frame = as_frame(hdu, name='science')
+    assert_array_equal(frame.data, hdu.data)
+    assert (str(frame.unit), frame.meta['BUNIT']) == ('electron', 'electron')
+
+
+def test_of_a_list_of_hdus_the_first_image_is_taken():
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([]), fits.ImageHDU(np.ones((2, 3)))])
+    assert as_frame(hdus, name='science').shape == (2, 3)
+
+
+@pytest.mark.parametrize('nothing', [fits.PrimaryHDU(), fits.HDUList([fits.PrimaryHDU()])])
+def test_an_hdu_without_image_is_refused(nothing):
+    with pytest.raises(InputError, match='HDU'):
+        as_frame(nothing, name='science')

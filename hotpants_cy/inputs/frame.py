@@ -24,7 +24,7 @@ from .planes import (
     unusable,
     unusable_noise,
 )
-from .sources import planes_of_array, planes_of_file, planes_of_nddata
+from .sources import planes_of_array, planes_of_file, planes_of_hdu, planes_of_nddata
 
 __all__ = ['Frame', 'as_frame', 'as_pair', 'check_pair']
 
@@ -157,9 +157,9 @@ def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):
 
     Parameters
     ----------
-    image : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, array-like, str or `~pathlib.Path`
+    image : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, array-like, HDU, str or `~pathlib.Path`
         Image objects bring data, uncertainty (standard deviation, variance or inverse variance), mask, unit, wcs
-        and meta. Arrays may be masked arrays, `~astropy.units.Quantity` and `~astropy.utils.masked.Masked`, of any
+        and meta. Image HDUs bring data, unit, wcs and header; of an HDUList it is the first one with an image. Arrays may be masked arrays, `~astropy.units.Quantity` and `~astropy.utils.masked.Masked`, of any
         numeric dtype and byte order. Paths are read as by `~hotpants_cy.inputs.files.read_plane`, with the unit from
         BUNIT, the wcs from the header, and the ``MASK`` and ``UNCERT`` extensions that ``CCDData.write`` makes.
     name : str
@@ -201,6 +201,8 @@ def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):
         planes = planes_of_nddata(image, name)
         if keep_masked_values:
             planes['bits'] = getattr(image, 'flags', None)
+    elif _holds_hdus(image):
+        planes = planes_of_hdu(image, name)
     else:
         planes = planes_of_array(image)
     if sigma is not None:
@@ -214,6 +216,12 @@ def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):
         else:
             planes['mask'] = mask > 0 if planes.get('mask') is None else (mask > 0) | (planes['mask'] != 0)
     return Frame.from_planes(**planes, keep_masked_values=keep_masked_values, name=name)
+
+
+def _holds_hdus(image):
+    # lists of numbers are images as well
+    first = image[0] if isinstance(image, list) and image else image
+    return hasattr(first, 'header') and hasattr(first, 'is_image')
 
 
 def _plane_of(plane):

@@ -8,7 +8,7 @@ import numpy as np
 from ..exceptions import InputError
 from .planes import as_array, as_unit
 
-__all__ = ['planes_of_array', 'planes_of_file', 'planes_of_nddata', 'wcs_of']
+__all__ = ['planes_of_array', 'planes_of_file', 'planes_of_hdu', 'planes_of_nddata', 'wcs_of']
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +63,18 @@ def _noise(array, kind, unit, data_unit, name):
             array = 1 / array    # 0 says that nothing is known: infinite variance, masked
     planes = {'sigma' if kind == 'StdDevUncertainty' else 'variance': array}
     return {**planes, 'uncertainty_type': getattr(nddata, kind)}
+
+
+def planes_of_hdu(hdu, name):
+    """Planes of an image HDU, or of the first image of a list of HDUs."""
+    if isinstance(hdu, list):
+        images = [one for one in hdu if getattr(one, 'is_image', False) and one.data is not None]
+        if not images:
+            raise InputError(f'{name} image: none of the {len(hdu)} HDUs holds an image')
+        hdu = images[0]
+    if not getattr(hdu, 'is_image', False) or hdu.data is None:
+        raise InputError(f'{name} image: the HDU {hdu.name!r} holds no image')
+    return {'data': hdu.data, 'unit': _unit_of(hdu.header, name), 'meta': hdu.header, 'wcs': wcs_of(hdu.header, name)}
 
 
 def planes_of_file(path, name):
