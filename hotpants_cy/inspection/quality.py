@@ -16,6 +16,7 @@ from .stars import sample_stars
 __all__ = ['Measure', 'Quality', 'measure_quality']
 
 FEWEST = 4            # stars that a scatter or a median is made of
+SHARE = 0.25          # of the stars that the kernel was not fitted to, from which on they tell how good it is
 UNMATCHED = 0.3       # part of a star's flux left in the difference from which on it is not the same star
 
 
@@ -247,8 +248,11 @@ def star_measures(samples):
     fitted = stars['fitted']
     gone = (np.abs(stars['flux_residual']) < UNMATCHED) & (stars['residual'] < UNMATCHED)
     unmatched = ~gone[~stars['saturated']]
-    good = ~stars['saturated'] & (stars['shared'] | gone)        # what one image alone shows is no star to judge by
+    # what one image alone shows is no star to judge by, and what varies must not cancel
+    good = ~stars['saturated'] & ~stars['varies'] & (stars['shared'] | gone)
     free = good & ~fitted
+    if free.sum() < SHARE * good.sum():
+        free[:] = False                        # a weighted fit has taken all but the odd ones
     judged = free if free.sum() >= FEWEST else good
     scatter = robust_width(stars['flux_residual'][good]) if good.sum() >= FEWEST else np.nan
     error = np.median(stars['flux_error'][good]) if good.any() else np.nan

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernel.weighted import DISAGREES
 from .samples import BOX, difference_boxes, image_boxes, limits_of, pair_of
 
 __all__ = ['StarSample', 'sample_stars']
@@ -11,6 +12,7 @@ __all__ = ['StarSample', 'sample_stars']
 BRIGHT = 20           # sigma of its pixel that the peak of a star must reach
 SEEN = 3              # sigma from which on a pixel belongs to a star
 SHARED = 0.2          # least flux in the fainter image, over that in the brighter, of a star that both show
+NEAR = 3              # pixels within which two positions are of one star
 PLATEAU = 4           # pixels within 0.3 % of the brightest that no star has unless it is saturated
 
 
@@ -36,6 +38,8 @@ class StarSample:
         Largest difference beyond the noise over the star's peak.
     flux_residual, flux_error : array
         Flux left in the difference over the flux of the star, and its error.
+    varies : bool array
+        Vetting found another flux ratio than that of the others, or a robust fit rejected it.
     sharpening : array
         Part of the light in the central 3 x 3 pixels in the image that was not convolved, over that in the other.
     """
@@ -50,6 +54,7 @@ class StarSample:
     peak_residual: np.ndarray
     flux_residual: np.ndarray
     flux_error: np.ndarray
+    varies: np.ndarray
     sharpening: np.ndarray
 
 
@@ -94,8 +99,17 @@ def sample_stars(run, sky_width=1.0, most=150):
     sharp = [_central_part(image, half) for image in raw]
     with np.errstate(divide='ignore', invalid='ignore'):
         sharpening = np.where(np.minimum(*sharp) > 0, sharp[1] / sharp[0], np.nan)
-    return StarSample(peaks[keep, 0] + x0, peaks[keep, 1] + y0, fitted[keep], saturated[keep], shared, *measured,
-                      sharpening)
+    x, y = peaks[keep, 0] + x0, peaks[keep, 1] + y0
+    return StarSample(x, y, fitted[keep], saturated[keep], shared, *measured, _vary(run, x, y), sharpening)
+
+
+def _vary(run, x, y):
+    """Which stars are known to vary, since they have been left out of the fit for that."""
+    known = [(s.x, s.y) for s in run.substamps(run.direction) if s.reason == DISAGREES]
+    if run.seeds is not None:
+        known += [p for p, kind in zip(run.seeds.measures.positions, run.seeds.kinds, strict=True) if kind == 'variable']
+    known = np.array(known, float).reshape(-1, 2)
+    return (np.maximum(np.abs(x[:, np.newaxis] - known[:, 0]), np.abs(y[:, np.newaxis] - known[:, 1])) < NEAR).any(axis=1)
 
 
 def _measure(difference, noise, light, sky_width, peak, middle):

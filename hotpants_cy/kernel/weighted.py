@@ -16,13 +16,17 @@ from .covariance import fit_covariance
 from .design import Design, solve_system
 from .weighing import Sight, Weighing, chi2
 
-__all__ = ['WeightedDesign']
+__all__ = ['DISAGREES', 'WeightedDesign']
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 12                  # of solving at most
 SETTLED = 0.02               # sigmas that no pixel changes by any more
 OUT = 0.1                    # influence below which a star leaves its place to the next of its stamp
+
+
+#: Why a robust fit rejects a star.
+DISAGREES = 'flux or shape of its star are not what the kernel of the others predicts'
 
 
 class WeightedDesign(Design):
@@ -135,7 +139,7 @@ class WeightedDesign(Design):
             return Design.outliers(self, mean, scatter)
         sight, weighing, _ = self.last
         out = [int(k) for k in sight.slots[weighing.influence < OUT] if self.stamps[k].alive]
-        return out, 'flux or shape of its star are not what the kernel of the others predicts'
+        return out, DISAGREES
 
     def finish(self, model):
         """The kernel with the covariance of its coefficients."""
