@@ -1,6 +1,6 @@
 """Alard-Lupton image subtraction (HOTPANTS) for CCDData, in Cython."""
 
-import importlib
+import importlib as _importlib
 
 from ._version import __version__
 
@@ -30,10 +30,10 @@ __all__ = ['__version__', *_HOMES]
 
 def __getattr__(name):
     if name in _MODULES:
-        return importlib.import_module(f'.{name}', __name__)
+        return _importlib.import_module(f'.{name}', __name__)
     if name not in _HOMES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    globals()[name] = value = getattr(importlib.import_module(f'.{_HOMES[name]}', __name__), name)
+    globals()[name] = value = getattr(_importlib.import_module(f'.{_HOMES[name]}', __name__), name)
     return value
 
 

@@ -9,6 +9,7 @@ from astropy.table import QTable
 
 from .datasets import positions_of
 from .exceptions import InputError
+from .inspection.drawing import drawer
 
 __all__ = ['measure_fluxes']
 
@@ -36,11 +37,13 @@ def measure_fluxes(image, positions, psf, *, radius=None, convolved=None, kernel
         Difference, or image whose sky is subtracted, with uncertainty. Masked and non-finite pixels are left out.
     positions : `~astropy.table.Table` or array_like
         Columns ``x`` and ``y``, or pairs of them, shape (n, 2), in 0-based pixels.
-    psf : callable
-        ``psf(x, y)`` gives the photutils model (or another function of x and y) of a source of unit flux there,
-        as a `PSF` does. In a difference this is the PSF of the image that was not convolved.
+    psf : callable, model or 2-D array
+        ``psf(x, y)`` gives the photutils model (or another function of x and y) of a source of unit flux there, as a
+        `~hotpants_cy.datasets.PSF` does, or its picture, an array of odd sides with the source in the centre, as
+        ``result.psf`` does. One model or picture serves for all positions. In a difference this is the PSF of
+        the image that was not convolved.
     radius : float, optional
-        Radius of the circle in pixels. Default: ``psf.fwhm``.
+        Radius of the circle in pixels. Default: ``psf.fwhm``, or ``psf.fwhm(x, y)`` in the middle of the image.
     convolved : `~astropy.nddata.NDData`, optional
         The image with uncertainty that was convolved to make ``image``.
     kernel : callable, optional
@@ -55,7 +58,7 @@ def measure_fluxes(image, positions, psf, *, radius=None, convolved=None, kernel
     Raises
     ------
     InputError
-        No uncertainty, or only one of ``convolved`` and ``kernel``.
+        No uncertainty, only one of ``convolved`` and ``kernel``, or a PSF that cannot be drawn or tells no ``fwhm``.
 
     Examples
     --------
@@ -69,14 +72,15 @@ def measure_fluxes(image, positions, psf, *, radius=None, convolved=None, kernel
     """
     if (convolved is None) != (kernel is None):
         raise InputError('convolved and kernel belong together: give both or none')
-    radius = psf.fwhm if radius is None else radius
+    radius = _full_width(psf, image.data.shape) if radius is None else radius
+    draw = drawer(psf, image.data.shape, math.ceil(radius) + 1)
     data = np.where(_bad(image), np.nan, image.data).astype(float)
     variance = _variance(image, 'image')
     noise = None if convolved is None else np.nan_to_num(_variance(convolved, 'convolved image'))
     xy = positions_of(positions)
     rows = np.full((len(xy), 3), np.nan)
     for row, (x, y) in zip(rows, xy, strict=True):
-        d, v, w, p = _cutouts(data, variance, psf, x, y, radius)
+        d, v, w, p = _cutouts(data, variance, draw, x, y, radius)
         row[2] = np.sum(w * p)
         if row[2] > 0:
             extra = 0.0 if noise is None else _covariance(noise, w, kernel(x, y), x, y)
@@ -96,7 +100,16 @@ def _variance(image, name):
     return np.asarray(image.uncertainty.represent_as(VarianceUncertainty).array, float)
 
 
-def _cutouts(data, variance, psf, x, y, radius):
+def _full_width(psf, shape):
+    """FWHM that a PSF tells, of one that varies in the middle."""
+    width = getattr(psf, 'fwhm', None)
+    width = width(shape[1] // 2, shape[0] // 2) if callable(width) else getattr(width, 'value', width)
+    if width is None:
+        raise InputError('the PSF tells no fwhm: give the radius of the circle in pixels')
+    return float(width)
+
+
+def _cutouts(data, variance, draw, x, y, radius):
     """Data, variance, weight in the circle and unit source, around the pixel nearest to (x, y)."""
     from photutils.aperture import CircularAperture
     half = math.ceil(radius) + 1
@@ -105,9 +118,10 @@ def _cutouts(data, variance, psf, x, y, radius):
     d, v = (extract_array(plane, (side, side), (iy, ix), mode='partial', fill_value=np.nan)
             for plane in (data, variance))
     weight = CircularAperture((x - ix + half, y - iy + half), radius).to_mask(method='exact').to_image((side, side))
-    yy, xx = np.mgrid[iy - half:iy + half + 1, ix - half:ix + half + 1]
+    source = draw(x, y)
+    source = extract_array(source, (side, side), (len(source) // 2,) * 2, mode='partial', fill_value=0.0)
     good = np.isfinite(d) & np.isfinite(v)
-    return np.where(good, d, 0), np.where(good, v, 0), np.where(good, weight, 0), psf(x, y)(xx, yy)
+    return np.where(good, d, 0), np.where(good, v, 0), np.where(good, weight, 0), source
 
 
 def _covariance(noise, weight, kernel, x, y):

@@ -152,7 +152,7 @@ class SubtractionResult(Detections):
     difference : `~astropy.nddata.CCDData`
         Science minus template, with unit, WCS, header, mask, flags (`HotpantsFlags`) and uncertainty. Masked pixels are
         NaN. Its ``psf`` is the picture of a point source in the middle of the field, made when it is first asked for;
-        `write` keeps it then.
+        ``difference.write`` keeps it then.
     convolved : `~astropy.nddata.CCDData`
         The image that was convolved, with the fitted background, on the flux scale of the difference. It is made when
         it is first asked for, from the images that were subtracted, which must not have changed by then.

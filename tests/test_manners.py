@@ -197,3 +197,74 @@ def test_a_card_is_well_formed():
     root = ET.fromstring(f'<div>{card("a & b", [("x", "<1>"), ("y", "2")], head=("name", "value"), notes=["n"])}</div>')
     assert [cell.text for cell in root.iter('td')] == ['x', '<1>', 'y', '2']
     assert [cell.text for cell in root.iter('th')] == ['name', 'value']
+
+
+# -- what objects say about themselves --------------------------------------------------------
+
+@pytest.fixture(scope='module')
+def objects():
+    import hotpants_cy as hp
+    from hotpants_cy.datasets import make_pair
+    pair = make_pair((256, 256), seed=1, n_transients=3)
+    config = hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4, weights=True)
+    result = hp.subtract(pair.science, pair.template, config=config)
+    regions = hp.HotpantsConfig(ko=0, rkernel=7, rss=10, nregx=2, nstampx=3, nstampy=4, force_convolve='t')
+    return {
+        'SimulatedPair': pair, 'SubtractionResult': result, 'HotpantsConfig': config, 'KernelModel': result.kernel,
+        'KernelMosaic': hp.Hotpants(pair.template, pair.science, config=regions).kernel,
+        'Hotpants': hp.Hotpants(pair.template, pair.science, config=config), 'Quality': result.quality,
+        'Substamp': result._hot.final_substamps[0],
+    }
+
+
+SAID = {
+    'SimulatedPair': '<SimulatedPair: 256 x 256 pixels, 40 stars, 3 transients>',
+    'SubtractionResult': '<SubtractionResult: 256 x 256 pixels, template convolved, ',
+    'HotpantsConfig': 'HotpantsConfig(',
+    'KernelModel': '<KernelModel: 21 x 21 pixels, order 0, for the template of 256 x 256 pixels, sum 0.8',
+    'KernelMosaic': '<KernelMosaic: 2 kernels of 15 x 15 pixels for an image of 256 x 256 pixels>',
+    'Hotpants': '<Hotpants: 256 x 256 pixels, next step: find_stamps>',
+    'Quality': '<Quality: good, ',
+    'Substamp': 'Substamp(id=0, ',
+}
+
+
+@pytest.mark.parametrize('name', SAID)
+def test_an_object_says_what_it_is_and_prints_no_arrays(objects, name):
+    text = repr(objects[name])
+    assert text.startswith(SAID[name])
+    assert 'array' not in text
+    assert '\n' not in text
+    assert len(text) < (1000 if name == 'HotpantsConfig' else 300)
+
+
+@pytest.mark.parametrize('name', ['SubtractionResult', 'HotpantsConfig', 'KernelModel', 'KernelMosaic', 'Quality'])
+def test_a_notebook_shows_a_card(objects, name):
+    import xml.etree.ElementTree as ET
+    root = ET.fromstring(f'<div>{objects[name]._repr_html_()}</div>')
+    assert root.find('table/caption/strong').text.startswith(name)
+    assert len(list(root.iter('td'))) >= 4
+
+
+def test_the_card_of_a_kernel_has_its_sum_with_error(objects):
+    kernel = objects['KernelModel']
+    assert f'{kernel.sum(127, 127):.5g} ± {kernel.sum_error(127, 127):.1g}' in kernel._repr_html_()
+    assert 'nan' not in objects['KernelMosaic']._repr_html_()
+
+
+def test_hotpants_says_which_step_is_next_and_takes_none(objects):
+    hot = objects['SubtractionResult']._hot
+    assert repr(hot) == '<Hotpants: 256 x 256 pixels, all steps done>'
+    repr(objects['Hotpants'])
+    assert objects['Hotpants']._done == 0
+
+
+@pytest.mark.parametrize('name', ['SimulatedPair', 'SubtractionResult', 'HotpantsConfig', 'KernelModel', 'KernelMosaic',
+                                  'Substamp'])
+def test_what_the_tab_key_offers_is_explained(objects, name):
+    thing = objects[name]
+    told = ' '.join(cls.__doc__ or '' for cls in type(thing).__mro__)
+    hidden = {'closeup'}                             # of a Substamp, where its cutouts come from
+    for word in dir(thing):
+        if not word.startswith('_') and word not in hidden:
+            assert getattr(getattr(type(thing), word, None), '__doc__', None) or word in told, word

@@ -96,9 +96,24 @@ def test_every_star_is_marked_by_its_status(result):
 def test_axes_are_in_sky_coordinates_only_with_a_wcs(result):
     from astropy.visualization.wcsaxes import WCSAxes
     assert all(isinstance(axes, WCSAxes) for axes in list(panels(plot_result(result)).values())[:4])
-    plain = panels(plot_result(make_result(wcs=False)[1]))
-    assert not any(isinstance(axes, WCSAxes) for axes in plain.values())
-    assert plain['Difference'].get_xlabel() == 'x'
+    assert [isinstance(axes, WCSAxes) for axes in plot_quality(result).axes[:3]] == [False, True, False]
+    without = make_result(wcs=False)[1]
+    plain = panels(plot_result(without))
+    assert not any(isinstance(axes, WCSAxes) for axes in [*plain.values(), *plot_quality(without).axes])
+    assert plain['Difference'].get_xlabel() == plot_quality(without).axes[1].get_xlabel() == 'x'
+
+
+def test_coordinates_are_called_what_they_are():
+    from astropy.wcs import WCS
+    from matplotlib.figure import Figure
+
+    from hotpants_cy.inspection.plots import field_axes
+    for kinds, names in ((('RA---TAN', 'DEC--TAN'), ['Right ascension', 'Declination']),
+                         (('GLON-CAR', 'GLAT-CAR'), ['Galactic longitude', 'Galactic latitude']),
+                         (('ELON-TAN', 'ELAT-TAN'), ['ELON', 'ELAT'])):
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = kinds
+        assert [c.get_axislabel() for c in field_axes(Figure(), (1, 1, 1), wcs).coords] == names
 
 
 def test_a_binned_picture_loses_no_source_and_is_where_it_was():
@@ -195,10 +210,50 @@ def test_several_regions_have_several_flux_ratios():
 @pytest.mark.parametrize('plot', ['plot', 'plot_kernel', 'plot_substamps', 'plot_quality'])
 def test_a_figure_given_is_drawn_on_and_can_be_saved(result, plot, tmp_path):
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(7, 7))
-    assert getattr(result, plot)(figure=figure) is figure
-    figure.savefig(tmp_path / 'picture.png')
+    for layout in (None, 'constrained'):
+        figure = Figure(figsize=(7, 7), layout=layout)
+        assert getattr(result, plot)(figure=figure) is figure
+        figure.savefig(tmp_path / 'picture.png')
     assert getattr(result, plot)() is not figure
+
+
+@pytest.mark.parametrize('plot', ['plot', 'plot_kernel', 'plot_substamps', 'plot_quality'])
+def test_so_is_a_part_of_a_figure(result, plot, tmp_path):
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(14, 7), layout='constrained')
+    left, right = figure.subfigures(1, 2)
+    assert getattr(result, plot)(figure=right) is right
+    assert right.axes
+    assert not left.axes
+    figure.savefig(tmp_path / 'picture.png')
+
+
+@pytest.mark.parametrize(('plot', 'where'), [('plot_pulls', ()), ('plot_flux_ratio', ()), ('plot_residuals', ()),
+                                             ('plot_kernel_at', (100, 120))])
+def test_single_panels_are_drawn_into_axes(result, plot, where, tmp_path):
+    from matplotlib.figure import Figure
+    figure = Figure()
+    axes, other = figure.subplots(1, 2)
+    assert getattr(result, plot)(*where, ax=axes) is figure
+    assert axes.has_data()
+    assert not other.has_data()
+    figure.savefig(tmp_path / 'picture.png')
+    alone = getattr(result, plot)(*where)
+    assert alone is not figure
+    assert alone.axes[0].get_title() == axes.get_title() != ''
+
+
+def test_the_kernel_at_a_position_is_the_one_there(result):
+    axes = result.plot_kernel_at(100, 120).axes[0]
+    assert_allclose(shown(axes), result.kernel.image(100, 120))
+    x, y = (np.mean(limits) for limits in (axes.get_xlim(), axes.get_ylim()))
+    assert (x, y) == (0, 0)
+
+
+def test_there_is_no_picture_of_a_kernel_where_there_is_none(result):
+    lost = make_result((300, 500), CONFIG.replace(nregx=2, ko=0, nstampx=3, force_convolve='t'))[1]
+    with pytest.raises(hp.InputError, match='no region'):
+        lost.plot_kernel_at(-50, 20)
 
 
 def test_the_result_is_left_alone(result):
@@ -215,13 +270,15 @@ def test_pyplot_is_not_touched():
             'pair = make_pair((256, 256), seed=1);'
             'result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0));'
             'result.plot(); result.plot_kernel(); result.plot_substamps(); result.plot_quality();'
+            'result.plot_kernel_at(9, 9); result.plot_pulls(); result.plot_flux_ratio(); result.plot_residuals();'
             'sys.exit("matplotlib.pyplot" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', code], check=False, cwd=sys.prefix).returncode == 0
 
 
 def test_without_matplotlib_the_error_says_how_to_get_it(result, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
-    for plot in (result.plot, result.plot_kernel, result.plot_substamps, result.plot_quality):
+    for plot in (result.plot, result.plot_kernel, result.plot_substamps, result.plot_quality, result.plot_pulls,
+                 result.plot_flux_ratio, result.plot_residuals, lambda: result.plot_kernel_at(9, 9)):
         with pytest.raises(ImportError, match=r'pip install hotpants-cy\[all\]'):
             plot()
 

@@ -69,9 +69,10 @@ def test_a_constant_difference_can_be_drawn(images, tmp_path):
 
 def test_a_figure_given_is_drawn_on(images):
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(6, 2))
-    assert plot_triptych(*images, figure=figure) is figure
-    assert len(panels(figure)) == 3
+    for layout in (None, 'constrained'):
+        figure = Figure(figsize=(6, 2), layout=layout)
+        assert plot_triptych(*images, figure=figure) is figure
+        assert len(panels(figure)) == 3
 
 
 def test_png_is_wide_enough_for_the_readme(images, tmp_path):

@@ -136,6 +136,14 @@ def test_no_script_comes_in_with_a_header(page, words):
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith('on')]
 
 
+def test_words_of_pictures_are_large_enough_on_a_phone(page):
+    """Widths are in pixels of the page; a word of 9 points, 390 / width of them, has 8 pixels or more."""
+    from hotpants_cy.inspection.report import SHOWN
+    for picture in page.all('img'):
+        assert 9 / 72 * SHOWN * 390 / int(picture['width']) > 8
+        assert int(picture['height']) > 300
+
+
 def test_pictures_are_whole(page):
     from io import BytesIO
 
@@ -154,6 +162,11 @@ def test_every_picture_has_words_of_its_own(page):
     alts = [picture['alt'] for picture in page.all('img')]
     assert all(len(alt) > 30 for alt in alts)
     assert len(set(alts)) == len(alts)
+
+
+def test_headings_are_told_apart(text):
+    titles = re.findall(r'<h\d[^>]*>(.*?)</h\d>', text)
+    assert len(set(titles)) == len(titles) > 8
 
 
 def test_headings_are_in_order(page):

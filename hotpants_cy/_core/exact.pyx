@@ -4,8 +4,8 @@
 Blocks of pixels are worked on here too, but only to keep pixels near the processor: in each row of a block the kernel
 is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  Sums are taken in
 single precision, in which they err by less than a millionth of the noise as long as no pixel adds much more than it.
-Pixels that do are left out, and added one by one in double precision.  Where most of a block is so bright, A_0 is summed
-in double precision; what has the factor d is small, and is so too only where it exceeds the noise.  The variance takes
+Pixels that do are left out, and added one by one in double precision.  Where most of a block is so bright, A_0 is
+summed in double precision; what has the factor d is small, and is so too only where it exceeds the noise.  The variance takes
 the kernel squared at each pixel, in single precision.
 """
 from cython.parallel cimport prange, threadid

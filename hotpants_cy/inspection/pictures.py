@@ -6,12 +6,13 @@ import textwrap
 import numpy as np
 
 from ..stamps.substamp import SubstampStatus
-from .plots import BAD, RANGE, field_axes, figure_for, sigma_scale, size_of, sky_scale
+from .plots import BAD, RANGE, asinh_ticks, field_axes, figure_for, sigma_scale, size_of, sky_scale
 from .samples import pair_of, robust_width
 
-__all__ = ['plot_result', 'plot_substamps']
+__all__ = ['choose_stars', 'panels_height', 'plot_result', 'plot_substamps', 'rows_height']
 
 SIDE = 600              # pixels of a panel; larger images are binned
+HEAD, CAPTION = 0.72, 0.36      # inches above the first star, and above each, for two lines
 BLUE, ORANGE, PURPLE = '#0072b2', '#c44e00', '#7b3294'      # told apart by the colour blind, readable on white
 #: What to call a star, its colour and its marker; shape and colour both tell.
 LOOKS = {
@@ -79,8 +80,7 @@ def plot_result(result, figure=None):
         axes.set(xlim=extent[:2], ylim=extent[2:])
         bar = figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02, shrink=0.9)
         if scale is sky:
-            powers = 10.0**np.arange(math.ceil(math.log10(scale['norm'].linear_width)), 39)
-            bar.set_ticks([0, *powers[powers <= scale['norm'].vmax]])
+            bar.set_ticks(asinh_ticks(scale['norm']))
         bar.ax.set_title('σ' if plane is significance else str(result.difference.unit or ''), fontsize=9)
     _mark_stars(panels[:2], result)
     return figure
@@ -115,14 +115,15 @@ def plot_substamps(result, n=8, figure=None):
     >>> len(figure.axes), figure.axes[0].get_title(loc='left').split(',')[0]
     (8, 'used')
     """
-    stars = _choose(result, n)
-    figure = figure_for(figure, (6.6, 1.86 * max(len(stars), 1) + 0.4), layout=None)
+    stars = choose_stars(result, n)
+    figure = figure_for(figure, (6.6, rows_height(6.6, len(stars))), layout=None)
     if not stars:
         figure.text(0.5, 0.5, 'no stars to show', ha='center', va='center')
         return figure
-    height = size_of(figure)[1]
-    panels = figure.subplots(len(stars), 4, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.06 / height, top=1 - 0.62 / height, wspace=0.03, hspace=0.22)
+    width, height = size_of(figure)
+    panels = figure.subplots(len(stars), 4, squeeze=False, gridspec_kw={
+        'left': 0.01, 'right': 0.99, 'bottom': 0.06 / height, 'top': 1 - HEAD / height, 'wspace': 0.03,
+        'hspace': CAPTION / (width / 4.2)})
     difference, half = difference_plane(result), result.config.rss
     matched, sigma = _matched_pair(result, difference), result._hot.assemble('noise')
     run = result._hot.region
@@ -140,9 +141,9 @@ def plot_substamps(result, n=8, figure=None):
             axes.imshow(plane - sky, origin='lower', interpolation='nearest', **scale)
             axes.set(xticks=[], yticks=[], facecolor=BAD)
         name, color, _ = LOOKS[star.status]
-        row[0].set_title(_caption(star, name), loc='left', fontsize=9, color=color, pad=3)
+        row[0].set_title(_caption(star, name, width), loc='left', fontsize=9, color=color, pad=3)
     for axes, title in zip(panels[0], ('Science', 'Template', 'Model', f'Residual, ±{RANGE}σ'), strict=True):
-        axes.annotate(title, (0.5, 1), (0, 20), xycoords='axes fraction', textcoords='offset points', ha='center',
+        axes.annotate(title, (0.5, 1), (0, 29), xycoords='axes fraction', textcoords='offset points', ha='center',
                       fontsize=11)
     return figure
 
@@ -188,7 +189,7 @@ def _reduced(plane, step, function):
 
 # -- stars ------------------------------------------------------------------------------------
 
-def _choose(result, n):
+def choose_stars(result, n):
     """Stars to show: half used, half not, from the brightest to the faintest of either."""
     (ny, nx), hot = result.difference.shape, result._hot
     stars = sorted((s for s in hot.final_substamps + hot.refused_substamps
@@ -205,10 +206,12 @@ def _spread(stars, n):
     return [stars[k] for k in np.linspace(0, len(stars) - 1, n).astype(int)] if n else []
 
 
-def _caption(star, name):
+def _caption(star, name, width):
+    """What became of a star, in at most two lines of a width in inches."""
     chi2 = '' if star.chi2 is None or not np.isfinite(star.chi2) else f', chi2 {star.chi2:.2f}'
     reason = f': {star.reason}' if star.reason else ''
-    return textwrap.shorten(f'{name}, ({star.x}, {star.y}){chi2}{reason}', 92, placeholder=' …')
+    words = f'{name}, ({star.x}, {star.y}){chi2}{reason}'
+    return '\n'.join(textwrap.wrap(words, max(20, int(14 * width)), max_lines=2, placeholder=' …'))
 
 
 def _cutout(plane, star, half):
@@ -250,6 +253,11 @@ def _mark_stars(panels, result):
 def panels_height(width, shape):
     """Height in inches of a figure with 2 x 2 images of a shape, which leaves no gaps between them."""
     return 1.4 + (width - 1.9) * float(np.clip(shape[0] / shape[1], 0.3, 2))
+
+
+def rows_height(width, rows):
+    """Height in inches of a figure of that many stars, each four panels wide."""
+    return HEAD + 0.06 + max(rows, 1) * (0.98 * width / 4.09 + CAPTION) - CAPTION
 
 
 def _four_axes(figure, wcs):

@@ -1,9 +1,12 @@
 """Pictures of a subtraction; matplotlib is imported only when one is made."""
 
+import math
+
 import numpy as np
 from astropy.stats import mad_std
 
-__all__ = ['BAD', 'RANGE', 'axes_for', 'field_axes', 'figure_for', 'plot_triptych', 'sigma_scale', 'size_of', 'sky_scale']
+__all__ = ['BAD', 'RANGE', 'asinh_ticks', 'axes_for', 'field_axes', 'figure_for', 'plot_triptych', 'sigma_scale',
+           'size_of', 'sky_scale']
 
 TITLES = 'Science', 'Template', 'Difference'
 RANGE = 8           # of the difference, in sigmas
@@ -52,8 +55,8 @@ def plot_triptych(science, template, difference, *, transients=None, figure=None
     science, template = (plane - np.nanmedian(plane) for plane in (science, template))
     difference = difference / (mad_std(difference, ignore_nan=True) or 1.0)
 
-    panels = figure.subplots(1, 3, sharex=True, sharey=True)
-    figure.subplots_adjust(left=0.005, right=0.945, bottom=0.015, top=0.915, wspace=0.02)
+    panels = figure.subplots(1, 3, sharex=True, sharey=True, gridspec_kw={
+        'left': 0.005, 'right': 0.945, 'bottom': 0.015, 'top': 0.915, 'wspace': 0.02})
     sky, sigmas = sky_scale(science, template), sigma_scale()
     for axes, plane, title, scale in zip(panels, (science, template, difference), TITLES, (sky, sky, sigmas),
                                          strict=True):
@@ -97,6 +100,7 @@ def field_axes(figure, where, wcs, **options):
     axes = figure.add_subplot(*where, projection=wcs)
     for coordinate, name in zip(axes.coords, (wcs.wcs.lngtyp, wcs.wcs.lattyp), strict=True):
         coordinate.set_axislabel(SKY.get(name, name))
+        coordinate.set_ticklabel(exclude_overlapping=True)
     return axes
 
 
@@ -117,6 +121,13 @@ def sky_scale(science, template):
     noise = max(mad_std(science, ignore_nan=True), mad_std(template, ignore_nan=True)) or 1.0
     top = max(np.nanpercentile(science, 99.8), np.nanpercentile(template, 99.8), 20 * noise)
     return {'norm': AsinhNorm(linear_width=4 * noise, vmin=-3 * noise, vmax=top), 'cmap': 'gray_r'}
+
+
+def asinh_ticks(norm):
+    """Zero, and the powers of ten beyond the linear part of an asinh scale, where they do not crowd."""
+    powers = 10.0**np.arange(math.ceil(math.log10(norm.linear_width)), 39)
+    powers = powers[powers <= norm.vmax]
+    return [*(-powers[::-1] if norm.vmin <= -norm.linear_width else ()), 0, *powers]
 
 
 def sigma_scale():

@@ -11,11 +11,15 @@ from ..products.files import TextFile
 from .diagrams import plot_kernel, plot_quality
 from .expectations import EXPECTATIONS
 from .page import PAGE
-from .pictures import panels_height, plot_result, plot_substamps
-from .plots import figure_for
+from .pictures import choose_stars, panels_height, plot_result, plot_substamps, rows_height
+from .plots import figure_for, size_of
 
 __all__ = ['write_report']
 
+# pixels of an inch of a picture, drawn, and shown where the page is wide enough; a phone shows them 390 pixels wide,
+# so they are few inches wide, for their words to be read there
+DRAWN, SHOWN = 160, 130
+STARS = 8
 MARKS = {'good': '✓', 'usable': '!', 'bad': '✗'}       # so that no grade is told by colour alone
 
 
@@ -80,38 +84,37 @@ def _pictures(result):
     quality = result.quality
     width = EXPECTATIONS['sky_width'].number(quality['sky_width'].value)
     left = EXPECTATIONS['star_residual'].number(quality['star_residual'].value)
+    height, rows = panels_height(5.6, result.difference.shape), rows_height(4.6, len(choose_stars(result, STARS)))
     chapters = (
-        ('Images', plot_result(result, _small_and_sharp(result.difference.shape)),
+        ('Images', plot_result(result, figure_for(None, (5.6, height))),
          f'Science image, template, difference, and difference over noise; {used} stars used are circled.',
          f'The {matched} is matched to the other image. Grey-green pixels are bad. Of a binned image each pixel of '
          'difference / noise is the most significant of its bin.'),
-        ('Quality', plot_quality(result, figure_for(None, (6.6, 11.4))),
+        ('Quality', plot_quality(result, figure_for(None, (5.2, 11))),
          f'Pulls beside a Gaussian, with a scatter of the sky over its noise of {width}; the sum of the kernel over '
          f'the field; flux left of stars against their flux, {left} rms over rms.',
          'Pulls wider than the Gaussian tell of wrong uncertainties, tails of sources and bad stars. One sky has one '
          'flux ratio. What is left of stars should scatter about zero at all fluxes.'),
-        ('Stars', plot_substamps(result),
+        ('Star by star', plot_substamps(result, STARS, figure_for(None, (4.6, rows), layout=None)),
          'Stars used, rejected and refused, each with science image, template, model and residual.',
          'Stars that were used should leave nothing but noise. The words above each tell what became of it.'),
-        ('Kernel', plot_kernel(result),
+        ('Kernel', plot_kernel(result, figure_for(None, (5.2, 5.2))),
          'Kernel at nine positions of the field, on one scale.',
          'Positions are (x, y) in pixels. Red is positive, blue negative; the scale is linear up to 2 % of the peak.'),
     )
     return '\n'.join(
-        f'<h3>{title}</h3>\n<figure><img src="data:image/png;base64,{_png(figure)}" alt="{escape(alt)}">'
-        f'<figcaption>{escape(words)}</figcaption></figure>' for title, figure, alt, words in chapters)
+        f'<h3>{title}</h3>\n<figure>{_image(figure, alt)}<figcaption>{escape(words)}</figcaption></figure>'
+        for title, figure, alt, words in chapters)
 
 
-def _small_and_sharp(shape):
-    """Figure whose words are still read where a phone shows it 390 pixels wide, and whose pixels are still many."""
-    figure = figure_for(None, (6.6, panels_height(6.6, shape)))
-    figure.set_dpi(160)
-    return figure
+def _image(figure, alt):
+    width, height = (round(SHOWN * inches) for inches in size_of(figure))
+    return f'<img src="data:image/png;base64,{_png(figure)}" alt="{escape(alt)}" width="{width}" height="{height}">'
 
 
 def _png(figure):
     stream = io.BytesIO()
-    figure.savefig(stream, format='png', facecolor='white', metadata={'Software': None})
+    figure.savefig(stream, format='png', dpi=DRAWN, facecolor='white', metadata={'Software': None})
     return base64.b64encode(stream.getvalue()).decode('ascii')
 
 

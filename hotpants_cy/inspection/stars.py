@@ -107,9 +107,11 @@ def _vary(run, x, y):
     """Which stars are known to vary, since they have been left out of the fit for that."""
     known = [(s.x, s.y) for s in run.substamps(run.direction) if s.reason == DISAGREES]
     if run.seeds is not None:
-        known += [p for p, kind in zip(run.seeds.measures.positions, run.seeds.kinds, strict=True) if kind == 'variable']
+        positions, kinds = run.seeds.measures.positions, run.seeds.kinds
+        known += [position for position, kind in zip(positions, kinds, strict=True) if kind == 'variable']
     known = np.array(known, float).reshape(-1, 2)
-    return (np.maximum(np.abs(x[:, np.newaxis] - known[:, 0]), np.abs(y[:, np.newaxis] - known[:, 1])) < NEAR).any(axis=1)
+    away = np.abs(np.column_stack([x, y])[:, np.newaxis] - known).max(axis=2)
+    return (away < NEAR).any(axis=1)
 
 
 def _measure(difference, noise, light, sky_width, peak, middle):

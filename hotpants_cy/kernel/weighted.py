@@ -57,7 +57,7 @@ class WeightedDesign(Design):
         sight = Sight.of(self, slots)
         model = Design.solve(self, self.alike(slots) if self.config.robust else slots)
         weighing = Weighing.of(self, sight, model)
-        for number in range(ROUNDS):
+        for number in range(1, ROUNDS + 1):  # noqa: B007
             solution, *equations = self._solve_weighted(sight, weighing)
             model, before = self.model_of(solution), weighing
             weighing = Weighing.of(self, sight, model, before.error)
@@ -65,7 +65,7 @@ class WeightedDesign(Design):
                             initial=0)
             if change < SETTLED:
                 break
-        log.info('weighted fit: %d rounds, the last one changed pixels by up to %.3f sigma', number + 1, change)
+        log.info('weighted fit: %d rounds, the last one changed pixels by up to %.3f sigma', number, change)
         self.last = sight, weighing, equations
         return model
 
