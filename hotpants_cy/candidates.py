@@ -7,12 +7,14 @@ import numpy as np
 
 from .exceptions import InputError
 from .products.correlation import DifferenceNoise
+from .products.position import likeliest_offset
 from .products.psf import difference_psf
 from .products.score import ScoreImages
 
 __all__ = ['Detections', 'find_candidates']
 
 DIPOLE = 0.3            # of the stronger pole that the weaker one has, at least
+NARROW, WIDE = 1.25, 2.0    # FWHM: radius of the pixels that tell a position; beside bad pixels, and how far it may be
 BELOW = 0.8             # of the threshold that a pixel must have: between pixels the score may be higher
 
 
@@ -103,7 +105,9 @@ def find_candidates(result, threshold=5.0, *, images=None):
 
     Every local maximum of the score above the threshold, and every minimum below its negative, is taken, brightest
     first, unless a brighter one explains it: what that leaves in its surroundings through PSF and filter is
-    subtracted before the threshold is applied. Fluxes are those of greatest likelihood at the position between pixels.
+    subtracted before the threshold is applied. Positions between pixels are those of greatest likelihood: peaks of the
+    score lie off the source, on the side of less noise. A source with a bad core, of which the score has the rim alone,
+    is placed by its wings. Errors of fluxes contain what the kernel leaves of bright stars.
 
     Parameters
     ----------
@@ -124,7 +128,7 @@ def find_candidates(result, threshold=5.0, *, images=None):
         - ``snr``: their ratio, with its sign; ``sign``: 1 or -1;
         - ``fwhm``: that of a round Gaussian fitted to the difference there, in pixels; NaN if none fits. The PSF's own
           is in ``meta['fwhm']``;
-        - ``masked_fraction``: of the pixels within one FWHM;
+        - ``masked_fraction``: of the pixels within one FWHM; large if the core is bad and the wings had to tell;
         - ``dipole``: whether the difference has two poles there, as badly registered or moving sources leave;
         - ``star_distance``: to the nearest star that the kernel was fitted to, in pixels.
 
@@ -155,7 +159,7 @@ def find_candidates(result, threshold=5.0, *, images=None):
     used = result.substamps[result.substamps['status'] == 'USED_IN_FINAL_FIT']
     stars = np.column_stack([used['x'], used['y']]).astype(float)
     rows = []
-    for x, y in _unexplained(_peaks(score, threshold), images, threshold):
+    for x, y in _unexplained(_peaks(score, threshold), images, threshold, (data, sigma, fwhm)):
         flux, error, _ = images.measure(x, y)
         if not abs(flux) >= threshold * error:
             continue
@@ -179,45 +183,47 @@ def _peaks(score, threshold):
     return sorted(found, key=lambda peak: -abs(peak[2]))
 
 
-def _unexplained(peaks, images, threshold):
+def _unexplained(peaks, images, threshold, planes):
     """Positions between pixels of those peaks that are not what brighter ones leave around them."""
     score = images.score
     left = np.where(score.mask, 0.0, score.data).astype(float)
     kept = []
     for x, y, value in peaks:
         # what is left must still be a peak of the same sign
-        if left[y, x] * math.copysign(1, value) < BELOW * threshold:
+        sign = math.copysign(1, value)
+        if left[y, x] * sign < BELOW * threshold:
             continue
-        fx, fy = _between(score.data, x, y)
-        kept.append((fx, fy))
-        _subtract(left, left[y, x] * _response(images, fx, fy, x, y), x, y)
-    return kept
+        place, apart = _likeliest(x, y, sign, images.psf, *planes)
+        if images.noise.at(*place) is None:
+            place = x, y
+        # two edges of a bad core are one source
+        if any(np.hypot(place[0] - a, place[1] - b) < apart and sign == s for a, b, s in kept):
+            continue
+        kept.append((*place, sign))
+        _subtract(left, left[y, x] * images.response(*place, (x, y)), x, y)
+    return [(x, y) for x, y, _ in kept]
 
 
-def _response(images, fx, fy, x, y):
-    """Score around a source at (fx, fy), 1 at pixel (x, y): odd sides, that pixel in the centre."""
-    from scipy.ndimage import shift
-    got = images.response(fx, fy)
-    moved = shift(got, (round(fy) - y, round(fx) - x), order=0)
-    return moved / moved[moved.shape[0] // 2, moved.shape[1] // 2]
+def _likeliest(x, y, sign, psf, data, sigma, fwhm):
+    """Likeliest position of a source of which pixel (x, y) is a peak of the score, and how near no other can be."""
+    half = math.ceil(WIDE * fwhm)
+    picture = psf(x, y)
+    cut, noise, _ = _box(data, sigma, x, y, WIDE * fwhm)
+    weight = np.where(np.isfinite(cut) & (noise > 0), 1 / np.square(np.where(noise > 0, noise, 1)), 0)
+    yy, xx = np.mgrid[-half:half + 1, -half:half + 1]
+    near = np.hypot(xx, yy) <= NARROW * fwhm
+    # beside bad pixels the source may be among them, and its wings must tell; else its neighbours must not
+    reach, apart = WIDE * fwhm, fwhm
+    if (weight[near] > 0).all():
+        weight, reach, apart = np.where(near, weight, 0), 0.5 * fwhm, 0.25 * fwhm
+    dx, dy = likeliest_offset(sign * cut, weight, picture, reach)
+    return (x + dx, y + dy), apart
 
 
 def _subtract(plane, picture, x, y):
     half, (ny, nx) = picture.shape[0] // 2, plane.shape
     y0, y1, x0, x1 = max(0, y - half), min(ny, y + half + 1), max(0, x - half), min(nx, x + half + 1)
     plane[y0:y1, x0:x1] -= picture[y0 - y + half:y1 - y + half, x0 - x + half:x1 - x + half]
-
-
-def _between(plane, x, y):
-    """Peak of the Gaussian through a pixel and its neighbours in each direction, at most half a pixel or so away."""
-    peak = [float(x), float(y)]
-    for axis, line in enumerate((plane[y, x - 1:x + 2], plane[y - 1:y + 2, x])):
-        line = line * np.sign(plane[y, x])
-        if line.shape == (3,) and np.isfinite(line).all() and line.min() > 0:
-            left, middle, right = np.log(line)
-            if middle > max(left, right):
-                peak[axis] += float((left - right) / (2 * (left - 2 * middle + right)))
-    return tuple(peak)
 
 
 def _box(data, sigma, x, y, fwhm):

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.nddata import CCDData, StdDevUncertainty
 
 import hotpants_cy as hp
 from hotpants_cy.candidates import find_candidates
 from hotpants_cy.datasets import make_pair
 from hotpants_cy.exceptions import InputError
+from hotpants_cy.products.position import likeliest_offset
 from hotpants_cy.products.psf import difference_psf
 from hotpants_cy.products.score import ScoreImages
 
@@ -130,6 +132,64 @@ def test_masked_pixels_are_told():
     got, distance = nearest(table, pair.transients['x'][0], pair.transients['y'][0])
     assert distance < 0.3
     assert 0 < got['masked_fraction'] < 0.3
+
+
+def test_a_source_with_a_bad_core_is_one_candidate_where_it_is():
+    pair = make_pair((400, 400), seed=5, n_transients=6, transient_snr=(150, 200))
+    x, y = (float(pair.transients[name][0]) for name in ('x', 'y'))
+    pair.science.data[round(y) - 2:round(y) + 4, round(x) - 2:round(x) + 2] = np.nan
+    table, images, _ = searched(pair, ko=0)
+    assert images.score.mask[round(y), round(x)]
+    near = table[np.hypot(table['x'] - x, table['y'] - y) < 12]
+    assert len(near) == 1
+    assert np.hypot(near['x'] - x, near['y'] - y)[0] < 0.3
+    assert near['masked_fraction'][0] > 0.4
+    assert near['flux'][0].value == pytest.approx(pair.transients['flux_template'][0].value, rel=0.1)
+
+
+@pytest.mark.parametrize('factor', [1e-4, 1e10])
+def test_the_unit_does_not_matter(factor):
+    pair = make_pair((256, 256), seed=3, n_transients=4, transient_snr=(20, 50))
+    tables = []
+    for f in (1, factor):
+        images = [CCDData((image.data * f).astype(np.float32), unit='adu',
+                          uncertainty=StdDevUncertainty(image.uncertainty.array * f))
+                  for image in (pair.science, pair.template)]
+        changed = SimpleNamespace(science=images[0], template=images[1])
+        tables.append(searched(changed, 8, ko=0, nstampx=4, nstampy=4)[0])
+    assert len(tables[0]) == len(tables[1]) >= 4
+    np.testing.assert_allclose(tables[1]['flux'], tables[0]['flux'] * factor, rtol=1e-3)
+    np.testing.assert_allclose(tables[1]['x'], tables[0]['x'], atol=1e-3)
+
+
+# -- positions --------------------------------------------------------------------------------
+
+def star(dx, dy, half):
+    y, x = np.mgrid[-half:half + 1, -half:half + 1]
+    return np.exp(-((x - dx)**2 + (y - dy)**2) / (2 * 1.5**2))
+
+
+def test_positions_are_not_drawn_to_where_the_noise_is_low():
+    rng, x = np.random.default_rng(3), np.arange(-8, 9)
+    sigma = 0.05 * np.broadcast_to(np.exp(-0.25 * x), (17, 17))
+    found = [likeliest_offset(star(0.3, -0.2, 8) + rng.normal(0, sigma), sigma**-2, star(0, 0, 20), 3)
+             for _ in range(300)]
+    error = np.std(found, axis=0) / 300**0.5
+    assert error.max() < 0.006
+    np.testing.assert_array_less(np.abs(np.mean(found, axis=0) - (0.3, -0.2)), 4 * error)
+
+
+@pytest.mark.parametrize('place', [(3.4, -2.2), (-4.8, 0.1), (0.0, 0.0)])
+def test_a_position_is_found_from_the_wings_alone(place):
+    y, x = np.mgrid[-10:11, -10:11]
+    weight = (np.hypot(x - place[0], y - place[1]) > 2.5).astype(float)
+    data = np.where(weight > 0, star(*place, 10), np.nan)
+    assert likeliest_offset(data, weight, star(0, 0, 20), 6) == pytest.approx(place, abs=0.01)
+
+
+def test_nothing_is_nowhere_else():
+    assert likeliest_offset(np.zeros((9, 9)), np.ones((9, 9)), star(0, 0, 12), 2) == (0, 0)
+    assert likeliest_offset(np.ones((9, 9)), np.zeros((9, 9)), star(0, 0, 12), 2) == (0, 0)
 
 
 def test_nothing_found_is_a_table_of_no_rows(found):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class NoiseField:
         return cls(*planes[::order], p.flags, p.noise, run.fit.model, p.scale, run.region.origin,
                    *correlations[::order])
 
-    @property
+    @cached_property
     def good(self):
         """Pixels of the difference that can be used."""
         return (self.flags & (Bits.OUTPUT_ISBAD | Bits.NAN)) == 0
@@ -143,6 +144,10 @@ class DifferenceNoise:
     fields: list
     sections: list
     frame: object
+
+    def __repr__(self):
+        (ny, nx), n = self.frame.shape, len(self.fields)
+        return f'<{type(self).__name__}: {nx} x {ny} pixels, {n} region{"s" * (n > 1)}>'
 
     @classmethod
     def of(cls, hot, *, science_correlation=None, template_correlation=None):

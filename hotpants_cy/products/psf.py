@@ -7,6 +7,7 @@ right, this is how a star looks in the image that was not convolved.
 import logging
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -50,6 +51,10 @@ class FieldPSF:
     profile: object
     kernel: object = None
 
+    def __repr__(self):
+        width, convolved = 2 * self.half_width + 1, ', convolved' if self.kernel is not None else ''
+        return f'<{type(self).__name__}: {width} x {width} pixels, {type(self.profile).__name__}{convolved}>'
+
     @property
     def half_width(self):
         """Half width of the box, which is ``2 * half_width + 1`` wide, in pixels."""
@@ -59,9 +64,10 @@ class FieldPSF:
         """Picture at a position, its source in the centre of the central pixel: float64 (width, width)."""
         return self._draw(x, y, 0.0, 0.0)
 
-    def stamp(self, x, y):
-        """Picture of a source at (x, y), as the pixels around pixel ``(round(x), round(y))`` see it."""
-        return self._draw(x, y, x - round(x), y - round(y))
+    def stamp(self, x, y, pixel=None):
+        """Picture of a source at (x, y), as the pixels around a pixel see it; by default ``(round(x), round(y))``."""
+        ix, iy = (round(x), round(y)) if pixel is None else pixel
+        return self._draw(x, y, x - ix, y - iy)
 
     def _draw(self, x, y, dx, dy):
         from scipy.signal import fftconvolve
@@ -92,6 +98,8 @@ class GivenPSF:
     @classmethod
     def of(cls, psf, where):
         """Check what was given; ``where`` is a position to try a function at."""
+        if hasattr(psf, 'x_0'):                      # a model somewhere, of any flux
+            psf = partial(_moved, psf)
         if not callable(psf):
             return cls(_picture(psf), _picture(psf).shape[0] // 2)
         got = psf(*where)
@@ -112,6 +120,13 @@ class GivenPSF:
             picture = shift(picture, (dy, dx), order=5)
         middle = len(picture) // 2
         return picture[middle - half:middle + half + 1, middle - half:middle + half + 1]
+
+
+def _moved(model, x, y):
+    """A photutils model at another position."""
+    model = model.copy()
+    model.x_0, model.y_0 = x, y
+    return model
 
 
 def _picture(image):

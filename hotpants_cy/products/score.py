@@ -6,7 +6,8 @@ With :math:`g` the matched filter and :math:`\phi` the PSF, the flux of a source
           S_i = \sum_j g_{j-i} D_j \Big/ \sqrt{\mathrm{Var} \sum_j g_{j-i} D_j}.
 
 In the sky F is the flux of greatest likelihood. Near stars the filter is not the best any more, but the variance, which
-is that of the very pixels in the sum with all covariances, stays right.
+is that of the very pixels in the sum with all covariances, stays right. What the kernel leaves of bright stars is added
+to it (`~hotpants_cy.products.misfit`).
 """
 
 import math
@@ -20,6 +21,7 @@ from ..inputs.image import to_image
 from .correlation import DifferenceNoise
 from .filters import NEGLECTED
 from .header import header_cards
+from .misfit import Misfit
 from .whitening import DifferenceFilters
 
 __all__ = ['ScoreImages']
@@ -94,15 +96,26 @@ class ScoreImages:
         return self._image(values, np.ones_like(values), good, None, 'whitened difference, noise of sigma 1', psf)
 
     @cached_property
+    def _found(self):
+        """Score, flux and its error for each pixel, and the good part of the filter; the misfit of each region."""
+        regions = list(zip(self.hot.live_regions, self._filters, self._matched, self._psfs, strict=True))
+        planes, misfits = zip(*(self._in_region(*region) for region in regions), strict=True) if regions else ((), ())
+        return self._assemble(planes), misfits
+
+    def _in_region(self, run, filters, g, psfs):
+        signal, sigma = filters.signal(g), np.sqrt(filters.variance(g))
+        norm, good = filters.on_good(g.map(_times, psfs, neglected=NEGLECTED)), filters.good_fraction(g)
+        with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+            flux, error = signal / norm, sigma / norm
+            usable = filters.noise.good & (good >= GOOD) & (error > 0)
+            misfit = Misfit.of(run, filters, flux, error, usable, self.psf(*_middle(run.region)))
+            if misfit.variance is not None:
+                error = np.sqrt(np.square(error) + misfit.variance)
+            return (flux / error, flux, error, good), misfit
+
+    @property
     def _measured(self):
-        """Score, flux and its error for each pixel, and the good part of the filter."""
-        planes = []
-        for filters, g, psfs in zip(self._filters, self._matched, self._psfs, strict=True):
-            signal, sigma = filters.signal(g), np.sqrt(filters.variance(g))
-            norm = filters.on_good(g.map(_times, psfs, neglected=NEGLECTED))
-            with np.errstate(divide='ignore', invalid='ignore'):
-                planes.append((signal / sigma, signal / norm, sigma / norm, filters.good_fraction(g)))
-        return self._assemble(planes)
+        return self._found[0]
 
     @cached_property
     def score(self):
@@ -118,11 +131,10 @@ class ScoreImages:
 
     def measure(self, x, y):
         """Flux of a source at a position between pixels, its error, and the good part of the filter's weight."""
-        field = self.noise.at(x, y)
-        if field is None:
+        k = self._region_at(x, y)
+        if k is None:
             return math.nan, math.nan, 0.0
-        k = next(k for k, candidate in enumerate(self.noise.fields) if candidate is field)
-        filters, stamp = self._filters[k], self.psf.stamp(x, y)
+        field, filters, stamp = self.noise.fields[k], self._filters[k], self.psf.stamp(x, y)
         g = filters.matched_at(x, y, stamp)
         half = g.shape[0] // 2
         corner = round(x) - half, round(y) - half
@@ -132,15 +144,36 @@ class ScoreImages:
         if not norm > 0:
             return math.nan, math.nan, fraction
         signal = np.sum(kept * field.cutout(filters._data.plane, *corner, g.shape))
-        return signal / norm, math.sqrt(field.variance_of_sum(kept, *corner)) / norm, fraction
+        error = math.sqrt(field.variance_of_sum(kept, *corner)) / norm
+        left = self._found[1][k].at(x - field.origin[0], y - field.origin[1])
+        return signal / norm, math.hypot(error, left), fraction
 
-    def response(self, x, y):
-        """Score around a source at (x, y), over that at its own pixel: odd sides, centre on the nearest pixel."""
+    def response(self, x, y, pixel):
+        """Score around a source at (x, y), over that at ``pixel``, its centre; zero where there is no score."""
+        k = self._region_at(x, y)
+        field, (ix, iy) = self.noise.fields[k], pixel
+        (x0, y0), stamp = field.origin, self.psf.stamp(x, y, pixel)
+        g = self._matched[k].at(x - x0, y - y0)
+        half, reach = stamp.shape[0] // 2, stamp.shape[0] // 2 + 2 * (g.shape[0] // 2)
+        good = field.cutout(field.good, ix - reach, iy - reach, (2 * reach + 1,) * 2)
+        inside = slice(reach - half, reach + half + 1)
+        signal = _every(stamp * good[inside, inside], g, 'full')
+        norm = _every(good, _times(g, self.psf(x, y)), 'valid')
+        score = np.divide(signal, norm * self._errors_around(pixel, signal.shape), out=np.zeros_like(signal),
+                          where=norm > 0)
+        score[~np.isfinite(score)] = 0
+        middle = len(score) // 2
+        return score / score[middle, middle]
+
+    def _errors_around(self, pixel, shape):
+        """Errors of the flux around a pixel, NaN beyond the image and where there is no score."""
+        from astropy.nddata import extract_array
+        return extract_array(self.flux.uncertainty.array, shape, pixel[::-1], mode='partial', fill_value=np.nan)
+
+    def _region_at(self, x, y):
+        """Number of the region that counts at a position; None where there is none."""
         field = self.noise.at(x, y)
-        k = next(k for k, candidate in enumerate(self.noise.fields) if candidate is field)
-        g = self._matched[k].at(x - field.origin[0], y - field.origin[1])
-        got = _correlated(self.psf.stamp(x, y), g)
-        return got / got[got.shape[0] // 2, got.shape[1] // 2]
+        return next((k for k, candidate in enumerate(self.noise.fields) if candidate is field), None)
 
     @property
     def _centre(self):
@@ -169,6 +202,10 @@ class ScoreImages:
         return image
 
 
+def _middle(region):
+    return (region.x0 + region.x1) // 2, (region.y0 + region.y1) // 2
+
+
 def _times(g, psf):
     return g * _fitted(psf, g.shape)
 
@@ -179,6 +216,11 @@ def _fitted(picture, shape):
     if want > half:
         return np.pad(picture, want - half)
     return picture[half - want:half + want + 1, half - want:half + want + 1]
+
+
+def _every(picture, f, mode):
+    from scipy.signal import correlate
+    return correlate(picture, f, mode=mode, method='fft')
 
 
 def _correlated(picture, f):

@@ -113,26 +113,28 @@ class DifferenceFilters:
     def _match(self, psfs, power):
         psfs = _cut(psfs, min(psfs.shape[-1] // 2, self.size // 2 - 1))
         half = min(psfs.shape[-1] // 2 + HALF_WIDTHS[0], self.size // 2 - 1)
-        return _cut(_picture(_transform(psfs, self.size) / power, self.size), half)
+        # near 1 whatever the unit: squares of the filter are used in single precision
+        return _cut(_picture(_transform(psfs, self.size) * (self.power.max() / power), self.size), half)
 
     # -- the planes, transformed once -----------------------------------------------------------
 
-    def _filterable(self, plane):
-        # no filter is wider than a matched one after the kernel
+    def filterable(self, plane):
+        """A plane of the region, to be filtered with any filters made here."""
+        # none is wider than a matched one after the kernel
         return Filterable(plane, 2 * self.noise.kernel.half_width + 64, self.n_threads)
 
     @cached_property
     def _data(self):
-        return self._filterable(np.where(self.noise.good, self.difference, np.float32(0)))
+        return self.filterable(np.where(self.noise.good, self.difference, np.float32(0)))
 
     @cached_property
     def _good(self):
-        return self._filterable(self.noise.good.astype(np.float32))
+        return self.filterable(self.noise.good.astype(np.float32))
 
     @cached_property
     def _variances(self):
         plain = np.where(self.noise.good, self.noise.plain, np.float32(0))
-        return self._filterable(plain), self._filterable(self.noise.convolved)
+        return self.filterable(plain), self.filterable(self.noise.convolved)
 
     def signal(self, filters):
         """The difference, filtered; bad pixels count as zero."""
