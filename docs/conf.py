@@ -47,3 +47,7 @@ html_css_files = ['pages.css']
 # one list of all pages at the side, by caption; on a phone it opens from the top bar
 html_sidebars = {'**': ['contents.html']}
 html_theme_options |= {'logo': {'text': project}, 'navbar_center': []}
+
+# of a figure that the build draws, one picture and no links to others
+plot_html_show_formats = False
+plot_formats = [('png', 120)]
