@@ -135,8 +135,9 @@ def entry(rows, metric):
         error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     if not math.isfinite(value):
         return ''
-    text = f'{factor * value:.{digits}f}'
-    return text if not math.isfinite(error) else f'{text} ± {factor * error:.{digits}f}'
+    texts = [f'{factor * v:.{digits}f}' if abs(factor * v) < 1000 or metric == 'memory' else f'{factor * v:.0e}'
+             for v in (value, error) if math.isfinite(v)]
+    return ' ± '.join(texts)
 
 
 def by_method(rows, scene, metrics):

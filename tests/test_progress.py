@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hotpants_cy import progress
+from hotpants_cy.kernel import blocks
 from hotpants_cy.kernel import model as kernel_model
 from hotpants_cy.kernel.basis import GaussianBasis
 from hotpants_cy.kernel.spatial import RegionFrame
@@ -32,5 +33,5 @@ def test_a_kernel_applied_in_parts_gives_the_same_bits(monkeypatch):
     model = kernel_model.KernelModel(solution, basis, 1, 0, RegionFrame((0, 0), (700, 90)), 't', 7)
     image = np.random.default_rng(2).normal(100, 5, (700, 90))
     at_once = model.apply(image)
-    monkeypatch.setattr(kernel_model, '_LONG', 0)
+    monkeypatch.setattr(blocks, '_LONG', 0)
     assert model.apply(image).tobytes() == at_once.tobytes()

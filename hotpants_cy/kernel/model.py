@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import InputError
-from ..instructions import convolution_loops, loops
-from ..progress import in_parts
 from .basis import GaussianBasis
+from .blocks import convolve_blocks
 from .exact import convolve_exactly
-from .fourier import convolve_by_fft, fft_is_faster
 from .spatial import Monomials, RegionFrame
 
 __all__ = ['KernelModel']
 
-_LONG = 3e10           # pixels times pixels of the kernel that take more than a few seconds
 _NO_PLANE = np.empty((0, 0), np.float32)
 _NO_FLAGS = np.empty((0, 0), np.int32)
 
@@ -326,65 +323,10 @@ class KernelModel:
         # zeros that the threads touch first, not this one
         variance_out = _NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
         flags_out = _NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
-        convolve = convolve_exactly if exact else KernelModel._convolve_blocks
+        convolve = convolve_exactly if exact else convolve_blocks
         convolve(self, data, variance, flags, noise, plain_variance, good_fraction, (out, variance_out, flags_out),
                  background, n_threads)
         return out, variance_out, flags_out
-
-    def _convolve_blocks(self, data, variance, flags, noise, plain_variance, good_fraction, planes, background,
-                         n_threads):
-        width, step, compiled = self.basis.width, self.block_width, convolution_loops()
-        out, variance_out, flags_out = planes
-        pictures = self._pictures
-        term_kernels = self._term_kernels(pictures)
-        work = np.zeros((n_threads, compiled.work_size(width, step)))
-        x_terms, y_terms = self._block_terms()
-        by_fft = fft_is_faster(data, width, step)
-        if by_fft:
-            kernels = term_kernels[:, ::-1], x_terms, y_terms
-            self._convolve_by_fft(kernels, data, variance, noise, plain_variance, out, variance_out, n_threads)
-        what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
-        for start, stop in in_parts(len(y_terms), what, whole=data.size * width**2 < _LONG):
-            if by_fft and flags is None:
-                break
-            compiled.convolve_blocks(
-                data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
-                self.solution, x_terms, y_terms[start:stop], pictures, term_kernels, width, step,
-                plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction,
-                *((_NO_PLANE, _NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
-        if background:
-            loops('pixels').add_polynomial(self.background_coefficients, self.bgo, 0.5 * data.shape[1],
-                                           0.5 * data.shape[0], 0, 0, self.half_width, out, n_threads)
-
-    @property
-    def _pictures(self):
-        """Basis functions flattened, from the last pixel to the first."""
-        return np.ascontiguousarray(self.basis.images.reshape(len(self.basis), -1)[:, ::-1])
-
-    def _term_kernels(self, pictures):
-        """The part of the kernel that does not vary, then what multiplies each spatial term."""
-        return np.vstack([self.solution[0] * pictures[:1], self.varying.T @ pictures[1:]])
-
-    def _convolve_by_fft(self, kernels, data, variance, noise, plain_variance, out, variance_out, n_threads):
-        (constant, *varying), x_terms, y_terms = kernels
-        step, half = self.block_width, self.half_width
-        for start, stop in in_parts(len(y_terms), 'convolving by FFT', whole=False):
-            for j in range(start, stop):
-                rows = slice(j * step, min((j + 1) * step + 2 * half, len(data)))
-                if rows.stop - rows.start <= 2 * half:
-                    break
-                kernels = (constant + (x_terms * y_terms[j]) @ varying).reshape(-1, self.basis.width, self.basis.width)
-                convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out, n_threads)
-                if variance_out.size:
-                    seen = noise.variance(data[rows]) if variance is None else variance[rows]
-                    convolve_by_fft(seen, kernels if plain_variance else kernels**2, half, step, rows.start + half,
-                                    variance_out, n_threads)
-
-    def _block_terms(self):
-        """Spatial terms where the kernel of each block is evaluated, half a kernel into it (P16)."""
-        x, y = (np.arange(-(-length // self.block_width)) * self.block_width + 2.0 * self.half_width + start
-                for length, start in zip(self.frame.shape[::-1], self.frame.origin, strict=True))
-        return Monomials(self.ko).factors(*self.frame.normalise(x, y))
 
 
 def _position(x, y):
