@@ -2,11 +2,10 @@
 """Convolution with the kernel of each pixel: image, variance and mask in one pass (spec 7, without its blocks).
 
 Blocks of pixels are worked on here too, but only to keep pixels near the processor: in each row of a block the kernel
-is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  Sums are taken in
-single precision, in which they err by less than a millionth of the noise as long as no pixel adds much more than it.
-Pixels that do are left out, and added one by one in double precision.  Where most of a block is so bright, A_0 is
-summed in double precision; what has the factor d is small, and is so too only where it exceeds the noise.  The variance takes
-the kernel squared at each pixel, in single precision.
+is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  A_0 is summed in
+double precision.  What has the factor d is small but near bright stars: where no pixel adds more than the noise to a
+sum, the sum is taken in single precision, and errs by less than a millionth of it.  The variance takes the kernel
+squared at each pixel, in single precision.
 """
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, sqrt
@@ -19,13 +18,10 @@ cdef enum:
     BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
     OK_CONVOLVED = 0x40        # OK_CONV
     ROWS = 6 * TILE_ROWS       # pixels of a block in y
-    COLUMNS = 96               # and in x: whole tiles, whatever the vectors hold
+    COLUMNS = 48               # and in x: whole tiles, whatever the vectors hold
     GROUP = TILE_COLUMNS * FLOATS
     STEP = TILE_COLUMNS * DOUBLES
     FOLD = 64                  # terms summed in single precision before their sum is put aside
-    MOST_POWERS = 32           # of the position: orders are below
-    MOST_BRIGHT = 600          # pixels of a block that are added one by one
-    BRIGHT = 2                 # times the noise of a sum that one of them may add to it at least
 
 
 cdef struct Kernel:
@@ -61,19 +57,9 @@ cdef struct Block:
     float *distances
     float *slopes              # sums of a row
     float *variances
-    double *bright_values      # pixels that are added one by one
-    int *bright_x              # and where they are among the source pixels
-    int *bright_y
-    Py_ssize_t n_bright        # how many; -1 if there are too many
     int *bright                # whether a row of source pixels needs double precision
     int *across                # flags seen in the row of each footprint
     int *seen                  # and in the whole footprint
-
-
-cdef struct Limits:
-    # of the brightness of pixels in single precision
-    double slope               # in what the distance to the middle changes
-    double whole               # in all of the sum
 
 
 cdef inline Py_ssize_t n_terms(int order) noexcept nogil:
@@ -100,16 +86,13 @@ cdef Py_ssize_t lay_out(Block *b, int order, Py_ssize_t width, double *work) noe
     b.weights = b.image + patch
     b.good = b.weights + patch
     b.total = b.good + COLUMNS
-    b.bright_values = b.total + COLUMNS
-    b.taps = <float *> (b.bright_values + MOST_BRIGHT)
+    b.taps = <float *> (b.total + COLUMNS)
     b.singles = b.taps + TILE_ROWS * (order + 1) * area
     b.variance = b.singles + patch
     b.distances = b.variance + patch
     b.slopes = b.distances + COLUMNS
     b.variances = b.slopes + COLUMNS
-    b.bright_x = <int *> (b.variances + COLUMNS)
-    b.bright_y = b.bright_x + MOST_BRIGHT
-    b.bright = b.bright_y + MOST_BRIGHT
+    b.bright = <int *> (b.variances + COLUMNS)
     b.across = b.bright + ROWS + width - 1
     b.seen = b.across + row
     return <double *> (b.seen + ROWS * COLUMNS + 1) - work + 1
@@ -152,84 +135,33 @@ cdef double gather_variance(const float[:, ::1] image, const float[:, ::1] varia
     return least
 
 
-cdef void gather(const float[:, ::1] image, float level, Limits limits, const Kernel *k, Block *b) noexcept nogil:
-    """Source pixels of a block, and zeros where whole tiles reach beyond them; which are bright, and which rows."""
+cdef void gather(const float[:, ::1] image, float level, double limit, const Kernel *k, const Block *b) noexcept nogil:
+    """Source pixels of a block, and zeros where whole tiles reach beyond them; which rows exceed the limit."""
     cdef Py_ssize_t x, y, half = k.width // 2, n = b.nx + k.width - 1
     cdef const float *row
     cdef double *out
     cdef float *single
-    cdef int n_steep, n_bright
-    b.n_bright = 0
+    cdef int n_bright
     for y in range(b.ny + k.width - 1):
         row = &image[b.y0 - half + y, b.x0 - half]
-        out, single, n_steep, n_bright = b.image + y * b.stride, b.singles + y * b.stride, 0, 0
+        out, single, n_bright = b.image + y * b.stride, b.singles + y * b.stride, 0
         for x in range(n):
             out[x] = <double> row[x] - level
             single[x] = <float> out[x]
-            n_steep += not fabs(out[x]) <= limits.slope
-            n_bright += not fabs(out[x]) <= limits.whole
+            n_bright += not fabs(out[x]) <= limit
         for x in range(n, b.stride):
             out[x] = single[x] = 0
-        b.bright[y] = n_steep
-        if n_bright:
-            list_bright(limits.whole, y, n, b)
-    if b.n_bright > 0:
-        for x in range(b.n_bright):
-            b.singles[b.bright_y[x] * b.stride + b.bright_x[x]] = 0
+        b.bright[y] = n_bright
 
 
-cdef void list_bright(double limit, Py_ssize_t y, Py_ssize_t n, Block *b) noexcept nogil:
-    """Put the bright pixels of a row on the list, as long as there is room."""
-    cdef Py_ssize_t x
-    for x in range(n):
-        if b.n_bright >= 0 and not fabs(b.image[y * b.stride + x]) <= limit:
-            if b.n_bright == MOST_BRIGHT:
-                b.n_bright = -1
-                return
-            b.bright_x[b.n_bright], b.bright_y[b.n_bright] = <int> x, <int> y
-            b.bright_values[b.n_bright] = b.image[y * b.stride + x]
-            b.n_bright += 1
-
-
-cdef Limits noise_limits(double variance, const Kernel *k, const Block *b) noexcept nogil:
-    """How bright pixels may be in single precision: for what the distance changes, and for all of the kernel."""
+cdef double noise_limit(double variance, const Kernel *k, const Block *b) noexcept nogil:
+    """How bright a pixel may be for its share in what the distance changes to stay below the noise."""
     cdef Py_ssize_t i
-    cdef double squares = 0, largest = 0, noise, steep = steepest(k, b)
-    cdef Limits limits
+    cdef double squares = 0, steep = steepest(k, b)
     render_row(k, b, k.y[b.y0 + b.ny // 2], b.row)
     for i in range(k.area):
         squares += b.row[i] * b.row[i]
-        largest = fabs(b.row[i]) if fabs(b.row[i]) > largest else largest
-    noise = sqrt(variance * squares)
-    limits.slope = noise / steep if steep > 0 else INFINITY
-    limits.whole = BRIGHT * noise / largest if largest > 0 else INFINITY
-    return limits
-
-
-cdef void add_bright(const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
-    """Add the pixels on the list to the sums of ``n`` rows."""
-    cdef Py_ssize_t m, r, x, j, first, stop, far = (k.order + 1) * k.area
-    cdef int p
-    cdef const double *taps
-    cdef const double *part
-    cdef double *sums
-    cdef double[COLUMNS] tap
-    cdef double value
-    for m in range(b.n_bright):
-        value, first, stop = b.bright_values[m], max(0, b.bright_x[m] - k.width + 1), min(b.nx, b.bright_x[m] + 1)
-        for r in range(max(0, b.bright_y[m] - y - k.width + 1), min(n, b.bright_y[m] - y + 1)):
-            j = b.bright_y[m] - y - r
-            # from the tap that the first pixel of the row would need; the next pixel needs the one before
-            taps, sums = b.kernels + r * far + j * k.width + b.bright_x[m], b.sums + r * COLUMNS
-            part = taps + k.order * k.area
-            for x in range(first, stop):
-                tap[x] = part[-x]
-            for p in range(k.order - 1, -1, -1):
-                part = taps + p * k.area
-                for x in range(first, stop):
-                    tap[x] = tap[x] * b.distance[x] + part[-x]
-            for x in range(first, stop):
-                sums[x] += value * tap[x]
+    return sqrt(variance * squares) / steep if steep > 0 else INFINITY
 
 
 cdef void sum_doubles(int p, const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
@@ -253,7 +185,7 @@ cdef void sum_doubles(int p, const Kernel *k, const Block *b, Py_ssize_t y, Py_s
             add_row(r, pixels + w * stride, stride, taps + r * far + (w - r) * w, far, w, sums + r * COLUMNS)
 
 
-cdef void sum_singles(int what, int kind, const Kernel *k, const Block *b, Py_ssize_t y,
+cdef void sum_singles(bint sloped, int kind, const Kernel *k, const Block *b, Py_ssize_t y,
                       const float *taps) noexcept nogil:
     """Sums of one row in single precision, some rows of taps at a time."""
     cdef Py_ssize_t x, j, w = k.width, fold = max(1, FOLD // k.width), p
@@ -263,25 +195,19 @@ cdef void sum_singles(int what, int kind, const Kernel *k, const Block *b, Py_ss
         j = 0
         while j < w:
             p = (y + j) * b.stride + x * GROUP
-            add_singles(k.order, what, kind, min(fold, w - j), b.singles + p, b.variance + p, b.stride, taps + j * w,
+            add_singles(k.order, sloped, kind, min(fold, w - j), b.singles + p, b.variance + p, b.stride, taps + j * w,
                         w, b.distances + x * GROUP, b.slopes + x * GROUP, b.variances + x * GROUP)
             j += fold
 
 
-cdef void collapse(const double *c, int order, double y, double *out) noexcept nogil:
-    """Coefficients of the powers of x of a polynomial of x and y, at one y."""
+cdef double polynomial(const double *c, int order, double x, double y) noexcept nogil:
     cdef int p, q
-    for p in range(order + 1):
-        out[p] = 0
-        for q in range(order - p, -1, -1):
-            out[p] = out[p] * y + c[term(order, p, q)]
-
-
-cdef inline double polynomial(const double *c, int order, double x) noexcept nogil:
-    cdef int p
-    cdef double total = 0
+    cdef double row, total = 0
     for p in range(order, -1, -1):
-        total = total * x + c[p]
+        row = 0
+        for q in range(order - p, -1, -1):
+            row = row * y + c[term(order, p, q)]
+        total = total * x + row
     return total
 
 
@@ -290,40 +216,30 @@ cdef void convolve_rows(int kind, float level, const double *background, int bac
                         float[:, ::1] variance_out) noexcept nogil:
     """Image and variance of ``n`` rows of the block; all is added up before it is rounded."""
     cdef Py_ssize_t x, r, s, far = (k.order + 1) * k.area
-    cdef int p, n_steep = 0, what
-    cdef bint doubles_too
+    cdef int p, n_bright = 0
     cdef double total, d
-    cdef double[MOST_POWERS] of_level, of_background
     for s in range(y, y + n + k.width - 1):
-        n_steep += b.bright[s]
-    doubles_too = b.n_bright < 0
-    what = WHOLE if not doubles_too else SLOPE if k.order > 0 and not n_steep else NOTHING
+        n_bright += b.bright[s]
     for x in range((k.order + 1) * TILE_ROWS * COLUMNS):
         b.sums[x] = 0
     for r in range(n):
         render_row(k, b, k.y[b.y0 + y + r], b.kernels + r * far)
     for x in range(n * far):
         b.taps[x] = <float> b.kernels[x]
-    if doubles_too:
-        for p in range(k.order + 1 if n_steep else 1):
-            sum_doubles(p, k, b, y, n)
-    else:
-        add_bright(k, b, y, n)
+    for p in range(k.order + 1 if n_bright else 1):
+        sum_doubles(p, k, b, y, n)
     for r in range(n):
-        if kind != NO_VARIANCE or what != NOTHING:
-            sum_singles(what, kind, k, b, y + r, b.taps + r * far)
-        collapse(b.totals, k.order, k.y[b.y0 + y + r], of_level)
-        if background_order >= 0:
-            collapse(background, background_order, k.y[b.y0 + y + r], of_background)
+        if kind != NO_VARIANCE or k.order > 0 and not n_bright:
+            sum_singles(k.order > 0 and not n_bright, kind, k, b, y + r, b.taps + r * far)
         for x in range(b.nx):
             d, total = b.distance[x], 0
-            for p in range(k.order if what == NOTHING else 0, -1, -1):
+            for p in range(k.order if n_bright else 0, -1, -1):
                 total = total * d + b.sums[(p * TILE_ROWS + r) * COLUMNS + x]
-            if what != NOTHING:
-                total += b.slopes[x] * (d if what == SLOPE else 1)
-            total += level * polynomial(of_level, k.order, d)
+            if k.order > 0 and not n_bright:
+                total += d * b.slopes[x]
+            total += level * polynomial(b.totals, k.order, d, k.y[b.y0 + y + r])
             if background_order >= 0:
-                total += polynomial(of_background, background_order, k.x[b.x0 + x])
+                total += polynomial(background, background_order, k.x[b.x0 + x], k.y[b.y0 + y + r])
             image_out[b.y0 + y + r, b.x0 + x] = <float> total
         if kind != NO_VARIANCE:
             for x in range(b.nx):
@@ -369,7 +285,7 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
             if kind != NO_VARIANCE:
                 least = gather_variance(image, variance, inverse_gain, read_variance, k, &b)
             add_taps(k, &b)
-            gather(image, level, noise_limits(least, k, &b), k, &b)
+            gather(image, level, noise_limit(least, k, &b), k, &b)
             convolve_block(kind, level, background, background_order, k, &b, image_out, variance_out)
         if flags_out.shape[0] > 0:
             convolve_flags(flags, good_fraction, k, &b, flags_out)

@@ -69,9 +69,6 @@ cdef enum:
     NO_VARIANCE = 0
     PLAIN_VARIANCE = 1         # convolved with the kernel
     SQUARE_VARIANCE = 2        # convolved with its square
-    NOTHING = 0                # of the image
-    SLOPE = 1                  # what the distance changes in it
-    WHOLE = 2                  # all of it
 
 
 cdef inline void double_tile "hp_double_tile" (int n_rows, int n_columns, Py_ssize_t n, const double *pixels,
@@ -119,11 +116,11 @@ cdef void add_row "hp_add_row" (Py_ssize_t n, const double *pixels, Py_ssize_t s
     double_tile(1, 2 * TILE_COLUMNS, n, pixels, stride, taps, far, width, sums, 0)
 
 
-cdef inline void single_tile "hp_single_tile" (int order, int what, int kind, Py_ssize_t n, const float *pixels,
+cdef inline void single_tile "hp_single_tile" (int order, bint sloped, int kind, Py_ssize_t n, const float *pixels,
                                                const float *variances, Py_ssize_t stride, const float *taps,
                                                Py_ssize_t width, const float *distance, float *slopes,
                                                float *sums) noexcept nogil:
-    """Add ``n`` rows to the variance, and to the image: all of it or the mean slope from the middle to each pixel.
+    """Add ``n`` rows with the mean slope of the kernel from the middle to each pixel, if wanted, and to the variance.
 
     ``taps`` are the kernel in the middle, then what multiplies the powers of the ``distance`` to it.
     """
@@ -144,12 +141,9 @@ cdef inline void single_tile "hp_single_tile" (int order, int what, int kind, Py
                     for k in range(order - 1, 0, -1):
                         slope = slope * d[column] + taps[k * area + p]
                     tap = slope * d[column] + taps[p]
-                    if what == SLOPE:
+                    if sloped:
                         image[column] = image[column] \
                             + slope * (<const unaligned *> (pixels + j * stride + i + column * FLOATS))[0]
-                if what == WHOLE:
-                    image[column] = image[column] \
-                        + tap * (<const unaligned *> (pixels + j * stride + i + column * FLOATS))[0]
                 if kind == SQUARE_VARIANCE:
                     tap = tap * tap
                 if kind != NO_VARIANCE:
@@ -160,26 +154,26 @@ cdef inline void single_tile "hp_single_tile" (int order, int what, int kind, Py
         (<unaligned *> (sums + column * FLOATS))[0] = (<unaligned *> (sums + column * FLOATS))[0] + variance[column]
 
 
-cdef void add_singles "hp_add_singles" (int order, int what, int kind, Py_ssize_t n, const float *pixels,
+cdef void add_singles "hp_add_singles" (int order, bint sloped, int kind, Py_ssize_t n, const float *pixels,
                                         const float *variances, Py_ssize_t stride, const float *taps, Py_ssize_t width,
                                         const float *distance, float *slopes, float *sums) noexcept nogil:
     """The same, with what is often asked for as constants."""
-    if kind == SQUARE_VARIANCE and what == WHOLE and order == 1:
-        single_tile(1, WHOLE, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == SQUARE_VARIANCE and what == WHOLE and order == 2:
-        single_tile(2, WHOLE, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == SQUARE_VARIANCE and what == WHOLE and order == 3:
-        single_tile(3, WHOLE, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == SQUARE_VARIANCE and order == 1:
-        single_tile(1, what, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+    if kind == SQUARE_VARIANCE and order == 1:
+        if sloped:
+            single_tile(1, True, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+        else:
+            single_tile(1, False, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
     elif kind == SQUARE_VARIANCE and order == 2:
-        single_tile(2, what, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == NO_VARIANCE and what == WHOLE and order == 1:
-        single_tile(1, WHOLE, NO_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == NO_VARIANCE and what == WHOLE and order == 2:
-        single_tile(2, WHOLE, NO_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+        if sloped:
+            single_tile(2, True, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+        else:
+            single_tile(2, False, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+    elif kind == NO_VARIANCE and order == 1:
+        single_tile(1, True, NO_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+    elif kind == NO_VARIANCE and order == 2:
+        single_tile(2, True, NO_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
     else:
-        single_tile(order, what, kind, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+        single_tile(order, sloped, kind, n, pixels, variances, stride, taps, width, distance, slopes, sums)
 
 
 cdef inline void weight_tile "hp_weight_tile" (int order, const double *weights, Py_ssize_t stride, const double *taps,

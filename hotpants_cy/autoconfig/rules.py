@@ -16,7 +16,8 @@ FACTORS = (0.5, 1.0, 2.0)   # of the Gaussians, in sigmas of the kernel
 WINGS = 1.7, 2.5, 1.3       # sigma of one more, in FWHM; least half width of the kernel in its sigmas; least step to it
 HALF_WIDTHS = 5, 25
 FAR, WINGS_OF_SIDE = 4.0, 1 / 32        # reach of the kernel for wings: FWHM, but not more than this part of the image
-MANY = 40                   # stars, without which nobody sees wings
+MANY = 20                   # stars, without which nobody sees wings
+FEW_FOR_SLOPE = 9           # stars that do not tell a slope of the sky
 SUBSTAMPS = 10, 15, 3       # least half width, largest unless the kernel needs more, and in FWHM
 STARS_PER_TERM = 3
 STAMP, MOST_STAMPS = 50, 15   # pixels on a side, and stamps in x and y at most
@@ -209,6 +210,8 @@ class Rules:
         images = self.facts.template, self.facts.science
         if all(abs(image.sky) < ZERO_SKY * image.sigma for image in images):
             self.choose('bgo', 0, 'the sky was taken off both images')
+        elif n < FEW_FOR_SLOPE:
+            self.choose('bgo', 0, f'{n} stars are too few for a slope of the sky')
         else:
             self.choose('bgo', 1 if side <= LARGE else 2,
                         f'skies of {images[0].sky:.4g} and {images[1].sky:.4g}, images of {side} pixels')
