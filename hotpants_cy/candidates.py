@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from .exceptions import InputError
+from .inspection.drawing import add_picture
 from .products.correlation import DifferenceNoise
 from .products.position import likeliest_offset
 from .products.psf import difference_psf
@@ -200,7 +201,7 @@ def _unexplained(peaks, images, threshold, planes):
         if any(np.hypot(place[0] - a, place[1] - b) < apart and sign == s for a, b, s in kept):
             continue
         kept.append((*place, sign))
-        _subtract(left, left[y, x] * images.response(*place, (x, y)), x, y)
+        add_picture(left, -left[y, x] * images.response(*place, (x, y)), x, y)
     return [(x, y) for x, y, _ in kept]
 
 
@@ -218,12 +219,6 @@ def _likeliest(x, y, sign, psf, data, sigma, fwhm):
         weight, reach, apart = np.where(near, weight, 0), 0.5 * fwhm, 0.25 * fwhm
     dx, dy = likeliest_offset(sign * cut, weight, picture, reach)
     return (x + dx, y + dy), apart
-
-
-def _subtract(plane, picture, x, y):
-    half, (ny, nx) = picture.shape[0] // 2, plane.shape
-    y0, y1, x0, x1 = max(0, y - half), min(ny, y + half + 1), max(0, x - half), min(nx, x + half + 1)
-    plane[y0:y1, x0:x1] -= picture[y0 - y + half:y1 - y + half, x0 - x + half:x1 - x + half]
 
 
 def _box(data, sigma, x, y, fwhm):

@@ -7,7 +7,7 @@ import numpy as np
 from .config import HotpantsConfig
 from .inputs.bits import Bits
 from .inputs.image import to_image
-from .kernel.application import mark_unusable
+from .kernel.application import convolved_psf, mark_unusable
 from .pipeline import Hotpants
 from .products.difference import convolved_planes
 from .products.psf import star_profile
@@ -92,11 +92,10 @@ def _matched(run, config, background):
 
 def _psf(hot):
     """PSF of the matched image in the middle of the field, or None if it cannot be told."""
-    from scipy.signal import fftconvolve
     ny, nx = hot.science.shape
     if hot.template.psf is not None:
-        psf = fftconvolve(np.asarray(hot.template.psf, float), hot.kernel.image(nx // 2, ny // 2))
-    elif hot.science.psf is not None:
+        return convolved_psf(hot.template.psf, hot.kernel.image(nx // 2, ny // 2))
+    if hot.science.psf is not None:
         psf = np.asarray(hot.science.psf, float)
     else:
         stars = [(s.x, s.y) for run in hot.live_regions for s in run.used_substamps()]

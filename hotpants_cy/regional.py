@@ -96,8 +96,9 @@ class RegionalSubtraction:
         """Coordinates of the region."""
         return RegionFrame(self.region.origin, self.region.shape)
 
-    def _pair(self, direction):
-        """The image to convolve and the other one."""
+    def pair(self, direction=None):
+        """The image to convolve and the other one, in a direction or in that which was chosen."""
+        direction = direction or self.direction
         return (self.template, self.science) if direction == 't' else (self.science, self.template)
 
     def find_stamps(self):
@@ -156,7 +157,7 @@ class RegionalSubtraction:
     def design(self, direction):
         """Equations of one direction, filled with the first substamps the first time they are asked for."""
         if direction not in self._designs:
-            source, target = self._pair(direction)
+            source, target = self.pair(direction)
             self._designs[direction] = Design(self.sides[direction].stamps, source, target, self.region,
                                               basis_of(self.config), self.frame, self.config, self.n_threads)
         return self._designs[direction]
@@ -218,7 +219,7 @@ class RegionalSubtraction:
         """
         work, self._mask, self._designs = self._mask, None, {}       # large, and not needed any more
         config, model = self.config, self.fit.model
-        self.products = p = subtract_region(model, *self._pair(self.direction), self.region, config, self.n_threads,
+        self.products = p = subtract_region(model, *self.pair(), self.region, config, self.n_threads,
                                             self.written_range, keep_convolved or self.written_range is not None, work)
         self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
         if model.covariance is not None:
@@ -233,7 +234,7 @@ class RegionalSubtraction:
         p = self.products
         if p.convolved is None:
             p.convolved, p.convolved_variance = convolve_again(
-                self.fit.model, *self._pair(self.direction), self.region, self.config, p, self.n_threads)
+                self.fit.model, *self.pair(), self.region, self.config, p, self.n_threads)
 
     def _measure(self, p):
         """Statistics of the products before bad pixels are filled; those that came with the kernel stand."""

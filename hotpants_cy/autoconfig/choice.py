@@ -125,8 +125,7 @@ class Bench:
         if self.slots is None:
             # stars that vary would vote for a kernel of their own
             self.slots = design.alike(range(len(design.stamps)))
-        slots = self.slots[self.slots < len(design.stamps)]
-        return Trial(changes, changed.n_comp_total, predicted_chi2(design, slots, self.radius))
+        return Trial(changes, changed.n_comp_total, predicted_chi2(design, self.slots, self.radius))
 
     def design(self, config):
         """Equations of all stars for one configuration."""

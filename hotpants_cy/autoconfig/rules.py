@@ -173,17 +173,17 @@ class Rules:
             degrees = next(d for least, d in DEGREES.items() if n >= least)
             count = self.fixed.get('ngauss') or (len(degrees) if sigmas is None else len(sigmas))
             degrees = (*degrees, *[2] * count)[:count]
-            self.choose('deg_fixe', degrees, f'for {n} stars')
+        words_sigmas = ''
         if sigmas is None:
             widest = self.values['rkernel'] / 2
             factors = (*FACTORS, *[FACTORS[-1]] * len(degrees))[:len(degrees)]
             sigmas = tuple(round(min(f * sigma, widest * f / 2), 3) for f in factors)
-            self.choose('sigma_gauss', sigmas, f'{factors} times the {words}; the widest at most half of rkernel')
+            words_sigmas = f'{factors} times the {words}; the widest at most half of rkernel'
         if not {'deg_fixe', 'sigma_gauss', 'ngauss'} & set(self.fixed):
-            degrees, sigmas = self.with_wings(degrees, sigmas)
-            if len(sigmas) > len(self.values['sigma_gauss']):
-                self.choose('deg_fixe', degrees, self.reasons['deg_fixe'])
-                self.choose('sigma_gauss', sigmas, f'{self.reasons["sigma_gauss"]}; and one for the wings')
+            core, (degrees, sigmas) = sigmas, self.with_wings(degrees, sigmas)
+            words_sigmas += '; and one for the wings' if sigmas != core else ''
+        self.choose('deg_fixe', degrees, f'for {n} stars')
+        self.choose('sigma_gauss', sigmas, words_sigmas)
 
     def with_wings(self, degrees, sigmas):
         """Degrees and sigmas with one more round Gaussian, for the light that PSFs have far out, if it has room."""

@@ -7,7 +7,7 @@ import numpy as np
 from ..exceptions import InputError
 from .pictures import BLUE, ORANGE, difference_plane
 from .plots import BAD, RANGE, asinh_ticks, axes_for, field_axes, figure_for, size_of
-from .samples import image_boxes, pair_of, robust_width
+from .samples import image_boxes, robust_width
 from .stars import sample_stars
 
 __all__ = ['plot_flux_ratio', 'plot_kernel', 'plot_kernel_at', 'plot_pulls', 'plot_quality', 'plot_residuals']
@@ -279,7 +279,7 @@ def _fluxes(run, sample):
     corners = np.column_stack([sample.x, sample.y]).astype(int) - run.region.origin - 5
     if not len(corners):
         return np.empty(0)
-    boxes, _ = image_boxes(pair_of(run)[1], run, corners, (11, 11))
+    boxes, _ = image_boxes(run.pair()[1], run, corners, (11, 11))
     rim = np.ones((11, 11), bool)
     rim[1:-1, 1:-1] = False
     return run.products.scale * np.sum(boxes - np.median(boxes[:, rim], axis=1)[:, np.newaxis, np.newaxis], axis=(1, 2))

@@ -1,20 +1,17 @@
 """Light of point sources on pixels: tables of sources, and PSFs of any kind as pictures between pixels."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from astropy import units as u
 
 from ..exceptions import InputError
-from ..products.psf import GivenPSF
+from ..products.psf import GivenPSF, ModelAnywhere, reach_of
 from ..stamps.positions import pixel_positions
 
-__all__ = ['drawer', 'light_of', 'sources_of']
+__all__ = ['add_picture', 'drawer', 'light_of', 'sources_of']
 
 FLUX_COLUMNS = ('flux', 'flux_fit', 'flux_0', 'flux_init')
-REACH, UNKNOWN_REACH = 8, 25        # half width of the box of a model in FWHM; in pixels, if it tells no FWHM
-CENTRES = (('x_0', 'y_0'), ('x_mean', 'y_mean'))
 
 
 def sources_of(sources, image):
@@ -52,7 +49,7 @@ def light_of(xy, flux, draw, shape):
     """Plane of the light of sources, in the unit of their fluxes; what falls off it is lost."""
     light = np.zeros(shape)
     for (x, y), f in zip(xy, flux, strict=True):
-        _add(light, f * draw(x, y), round(x), round(y))
+        add_picture(light, f * draw(x, y), round(x), round(y))
     return light
 
 
@@ -65,57 +62,17 @@ def drawer(psf, shape, half_width):
     if hasattr(psf, 'stamp'):               # a FieldPSF
         return psf.stamp
     where, half = (shape[1] // 2, shape[0] // 2), half_width
-    source = _ModelAnywhere.of(psf, half_width) if hasattr(psf, 'param_names') else psf
+    source = ModelAnywhere.of(psf, half_width) if hasattr(psf, 'param_names') else psf
     given = GivenPSF.of(source, where)
     if half is None:
         half = given.half_width
         if callable(source):
             sample = source(*where)
-            half = _reach(sample) if callable(sample) else half
+            half = reach_of(sample) if callable(sample) else half
     return lambda x, y: given.draw(x, y, x - round(x), y - round(y), half)
 
 
-@dataclass(frozen=True)
-class _ModelAnywhere:
-    """A model of photutils or astropy as a function of position."""
-
-    model: object
-    centre: tuple
-
-    @classmethod
-    def of(cls, model, half_width):
-        centre = next((pair for pair in CENTRES if set(pair) <= set(model.param_names)), None)
-        if centre is None:
-            raise InputError(f'psf: the model {type(model).__name__} has no position x_0, y_0 or x_mean, y_mean')
-        twin, half = model.copy(), half_width or _reach(model)
-        if 'flux' in model.param_names:
-            twin.flux = 1
-        else:
-            setattr(twin, centre[0], 0), setattr(twin, centre[1], 0)
-            y, x = np.mgrid[-half:half + 1, -half:half + 1].astype(float)
-            total = float(np.sum(twin(x, y)))
-            if not 0 < total < math.inf:
-                raise InputError(f'psf: the model {type(model).__name__} has the sum {total}, which must be above zero')
-            if 'amplitude' not in model.param_names:
-                raise InputError(f'psf: the model {type(model).__name__} has neither flux nor amplitude')
-            twin.amplitude = twin.amplitude / total
-        return cls(twin, centre)
-
-    def __call__(self, x, y):
-        twin = self.model.copy()
-        setattr(twin, self.centre[0], x)
-        setattr(twin, self.centre[1], y)
-        return twin
-
-
-def _reach(model):
-    """Half width of the box that a model is evaluated in."""
-    widths = [getattr(model, name, None) for name in ('fwhm', 'x_fwhm', 'y_fwhm')]
-    widths = [float(getattr(w, 'value', w)) for w in widths if w is not None and not callable(w)]
-    return math.ceil(REACH * max(widths)) if widths and all(np.isfinite(widths)) else UNKNOWN_REACH
-
-
-def _add(plane, picture, x, y):
+def add_picture(plane, picture, x, y):
     """Add a picture of odd sides, centred on a pixel; what lies outside is lost."""
     half, (ny, nx) = picture.shape[0] // 2, plane.shape
     y0, y1, x0, x1 = max(0, y - half), min(ny, y + half + 1), max(0, x - half), min(nx, x + half + 1)

@@ -210,11 +210,10 @@ def recovery(result, sources, *, into='science', threshold=5.0, radius=None, kno
 
 def _scale(result, x, y, into):
     """Flux in the difference of a source of unit flux in one of the images; NaN where there is no difference."""
-    noise = result.noise
-    field = noise.at(x, y)
-    if field is None:
+    k = result.noise.region_at(x, y)
+    if k is None:
         return math.nan
-    run = result._hot.live_regions[next(k for k, other in enumerate(noise.fields) if other is field)]
+    run, field = result._hot.live_regions[k], result.noise.fields[k]
     convolved = {'t': 'template', 'i': 'science'}[run.direction]
     size = abs(field.scale) * (field.kernel.sum(x, y) if into == convolved else 1)
     return size if into == 'science' else -size

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..stamps.substamp import SubstampStatus
 from .plots import BAD, RANGE, asinh_ticks, field_axes, figure_for, sigma_scale, size_of, sky_scale
-from .samples import pair_of, robust_width
+from .samples import robust_width
 
 __all__ = ['choose_stars', 'panels_height', 'plot_result', 'plot_substamps', 'rows_height']
 
@@ -160,7 +160,7 @@ def _matched_pair(result, difference):
     pair = np.full((2, *difference.shape), np.nan, np.float32)
     for run in result._hot.live_regions:
         cut = run.region.output
-        seen = np.float32(run.products.scale) * pair_of(run)[1].data[cut]
+        seen = np.float32(run.products.scale) * run.pair()[1].data[cut]
         pair[:, *cut] = (seen, seen - difference[cut]) if run.direction == 't' else (seen + difference[cut], seen)
     return pair
 

@@ -5,7 +5,7 @@ import numpy as np
 from ..inputs.bits import Bits
 
 __all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'medians_of',
-           'pair_of', 'robust_width']
+           'robust_width']
 
 BOX = 24              # pixels, side of a box
 NORMAL = 1.4826       # standard deviation over median absolute deviation of a Gaussian
@@ -32,11 +32,6 @@ def robust_width(values, axis=None):
     if axis is None:
         return float(robust_width(values.reshape(1, -1), axis=1)[0])
     return NORMAL * medians_of(np.abs(values - medians_of(values)[:, np.newaxis]))
-
-
-def pair_of(run):
-    """The image that was convolved and the other, as the engine had them."""
-    return (run.template, run.science) if run.direction == 't' else (run.science, run.template)
 
 
 def limits_of(run):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .samples import BOX, difference_boxes, image_boxes, limits_of, medians_of, pair_of, robust_width
+from .samples import BOX, difference_boxes, image_boxes, limits_of, medians_of, robust_width
 
 __all__ = ['SkySample', 'sample_sky']
 
@@ -69,7 +69,7 @@ def sample_sky(run, most=256):
     if not enough.any():
         return None
     corners, pull = corners[enough], (difference / noise)[enough]
-    source, target = pair_of(run)
+    source, target = run.pair()
     (a, a_variance), (b, b_variance) = (image_boxes(image, run, corners, shape) for image in (source, target))
     alive = (np.ptp(a, axis=(1, 2)) > 0) & (np.ptp(b, axis=(1, 2)) > 0)
     if not alive.any():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernel.weighted import DISAGREES
-from .samples import BOX, difference_boxes, image_boxes, limits_of, pair_of
+from .samples import BOX, difference_boxes, image_boxes, limits_of
 
 __all__ = ['StarSample', 'sample_stars']
 
@@ -78,7 +78,7 @@ def sample_stars(run, sky_width=1.0, most=150):
     peaks, fitted = _peaks(run, half, most)
     corners, shape = peaks - half, (2 * half + 1, 2 * half + 1)
     difference, noise = difference_boxes(run, corners, shape)
-    source, target = pair_of(run)
+    source, target = run.pair()
     raw = [image_boxes(image, run, corners, shape)[0] for image in (source, target)]
     (x0, y0), scale = run.region.origin, run.products.scale
     sign = 1 if run.direction == 't' else -1
@@ -161,7 +161,7 @@ def _peaks(run, half, most):
     (x0, y0), (ny, nx) = run.region.origin, run.region.shape
     used = np.array([(s.x - x0, s.y - y0) for s in run.used_substamps()], int).reshape(-1, 2)[:most]
     scales = run.products.scale * run.products.kernel_sum, run.products.scale
-    found = np.vstack([_brightest(image, scale, run, half) for image, scale in zip(pair_of(run), scales, strict=True)])
+    found = np.vstack([_brightest(image, scale, run, half) for image, scale in zip(run.pair(), scales, strict=True)])
     order = np.argsort(-found[:, 2])
     kept = []
     for x, y in found[order, :2].astype(int):

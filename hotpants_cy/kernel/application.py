@@ -9,7 +9,7 @@ from ..inputs.image import to_image
 from ..threads import resolve_threads
 from .fourier import convolve_stack
 
-__all__ = ['apply_kernel', 'mark_unusable']
+__all__ = ['apply_kernel', 'convolved_psf', 'mark_unusable']
 
 _BAD = Bits.INPUT_ISBAD | Bits.BAD_CONV
 
@@ -46,10 +46,14 @@ def apply_kernel(kernel, image, background=False, exact=False, n_threads=None):
             'KSUM': (kernel.sum(nx // 2, ny // 2), 'sum of the kernel in the middle')}
     applied = to_image(frame, data, sigma, flags, meta=meta, owned=True)
     if frame.psf is not None:
-        psf = np.asarray(frame.psf, float)[np.newaxis]
-        psf = convolve_stack(psf, kernel.image(nx // 2, ny // 2)[np.newaxis], whole=True)[0]
-        applied.psf = psf / psf.sum()
+        applied.psf = convolved_psf(frame.psf, kernel.image(nx // 2, ny // 2))
     return applied
+
+
+def convolved_psf(psf, kernel):
+    """Picture of a PSF convolved with that of a kernel, of sum 1."""
+    picture = convolve_stack(np.asarray(psf, float)[np.newaxis], kernel[np.newaxis], whole=True)[0]
+    return picture / picture.sum()
 
 
 def mark_unusable(flags, own):

@@ -7,11 +7,11 @@ from ..progress import in_parts
 from .fourier import convolve_by_fft, fft_is_faster
 from .spatial import Monomials
 
-__all__ = ['convolve_blocks']
+__all__ = ['NO_FLAGS', 'NO_PLANE', 'convolve_blocks']
 
 _LONG = 3e10           # pixels times pixels of the kernel that take more than a few seconds
-_NO_PLANE = np.empty((0, 0), np.float32)
-_NO_FLAGS = np.empty((0, 0), np.int32)
+NO_PLANE = np.empty((0, 0), np.float32)
+NO_FLAGS = np.empty((0, 0), np.int32)
 
 
 def convolve_blocks(model, data, variance, flags, noise, plain_variance, good_fraction, planes, background, n_threads):
@@ -42,10 +42,10 @@ def convolve_blocks(model, data, variance, flags, noise, plain_variance, good_fr
         if by_fft and flags is None:
             break
         compiled.convolve_blocks(
-            data, _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags,
+            data, NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags,
             model.solution, x_terms, y_terms[start:stop], pictures, term_kernels, width, step,
             plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction,
-            *((_NO_PLANE, _NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
+            *((NO_PLANE, NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
     if background:
         loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1],
                                        0.5 * data.shape[0], 0, 0, model.half_width, out, n_threads)

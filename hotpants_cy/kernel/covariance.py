@@ -30,7 +30,7 @@ def fit_covariance(design, sight, weighing, equations, model):
     from scipy.linalg import pinvh
     kernels = model.images(sight.x, sight.y)
     local = np.array([_noise_products(design, sight, weighing, kernels, k) for k in range(len(sight.slots))])
-    noise, _ = design.sum_up(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
+    noise, _ = design.sum_up_all(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
     # coefficients of very different size: invert with ones on the diagonal
     matrix, bias = equations
     scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))

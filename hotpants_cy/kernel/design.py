@@ -12,7 +12,7 @@ from ..stamps.statistics import GOOD, SectionStatistics
 from .model import KernelModel
 from .spatial import Monomials
 
-__all__ = ['Design', 'solve_system']
+__all__ = ['Design', 'Factors', 'solve_system']
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +87,15 @@ class Design:
     def weigh_stars(self):
         """Give each star, as a whole, one over the mean variance of its core as its weight."""
         half = self.config.rss
-        core = slice(half - CORE, half + CORE + 1)
+        core = slice(max(half - CORE, 0), half + CORE + 1)
         weights = 1 / np.maximum(self.variance[:, core, core].mean(axis=(1, 2), dtype=float), 1e-300)
         weights /= weights.max(initial=1e-300)
         self.gram *= weights[:, np.newaxis, np.newaxis]
         self.rhs *= weights[:, np.newaxis]
 
-    def local_sums(self):
-        """Kernel sum of each substamp fitted alone, with a constant background; NaN if singular (spec 5.3)."""
-        solutions = [self.local_solution(k) for k in range(len(self.stamps))]
+    def local_sums(self, slots=None):
+        """Kernel sum of each substamp, or of those at ``slots``, fitted alone; NaN if singular (spec 5.3)."""
+        solutions = [self.local_solution(k) for k in (range(len(self.stamps)) if slots is None else slots)]
         return np.array([np.nan if solution is None else solution[0] for solution in solutions])
 
     def local_solution(self, slot):
@@ -106,8 +106,7 @@ class Design:
     def alike(self, slots):
         """Those of ``slots`` whose stars, each fitted alone, agree in flux ratio; all, if too few do."""
         slots = np.asarray(slots)
-        sums = np.array([solution[0] if solution is not None else np.nan
-                         for solution in map(self.local_solution, slots)])
+        sums = self.local_sums(slots)
         if not np.isfinite(sums).any():
             return slots
         deviations = np.abs(sums - np.nanmedian(sums))
@@ -119,11 +118,15 @@ class Design:
         slots = np.array(slots, np.int32)
         x0, y0 = self.region.origin
         xs, ys = self._positions(slots)
-        terms = np.ascontiguousarray(self.terms.values(*self.frame.normalise_single(xs + x0, ys + y0)))
+        return self.sum_up(xs + x0, ys + y0, self.gram, self.rhs, slots)
+
+    def sum_up(self, x, y, gram, rhs, slots):
+        """Equations of the coefficients from products of substamps, at ``slots`` of them, centred at (x, y)."""
+        terms = np.ascontiguousarray(self.terms.values(*self.frame.normalise_single(x, y)))
         n_basis = len(self.basis)
         size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
         matrix, vector = np.zeros((size, size)), np.zeros(size)
-        loops('equations').assemble(self.gram, self.rhs, slots, terms, n_basis, matrix, vector, self.n_threads)
+        loops('equations').assemble(gram, rhs, slots, terms, n_basis, matrix, vector, self.n_threads)
         return matrix, vector
 
     def solve(self, slots):
@@ -159,25 +162,20 @@ class Design:
         slots = [k for k, stamp in enumerate(self.stamps) if stamp.alive and stamp.chi2 - mean > n_sigma * scatter]
         return slots, f'its merit is more than {n_sigma:g} x {scatter:.3g} above {mean:.3g}'
 
-    def finish(self, model):
-        """The last model, with all that is known of it."""
-        return model
+    def finish(self, model, slots, mean_merit):
+        """The last model with all that is known of it, and the covariance of its background coefficients.
+
+        The latter is as if all pixels fitted were alike. Their residual variance is taken from the mean merit and the
+        mean variance of the substamps in use at ``slots``.
+        """
+        return model, self.background_covariance(slots, mean_merit)
 
     def background_covariance(self, slots, mean_merit):
-        """Covariance of the background coefficients, as if all pixels fitted were alike.
-
-        The residual variance is taken from the mean merit and the mean variance of the substamps in use at ``slots``.
-        """
+        """Covariance of the background coefficients; see `finish`."""
         n = len(self.background_terms)
         matrix, vector = self.equations(slots)
-        pivots = np.empty(len(vector), np.int32)
-        loops('equations').factorise(matrix, np.empty(len(vector)), pivots)
-        columns = []
-        for k in range(n):
-            unit = np.zeros(len(vector))
-            unit[k - n] = 1
-            loops('equations').solve(matrix, pivots, unit)
-            columns.append(unit[-n:])
+        factors = Factors(matrix)
+        columns = [factors.solve(unit)[-n:] for unit in np.eye(len(vector))[-n:]]
         return np.array(columns) * (mean_merit * float(self.variance[slots].mean(dtype=float)))
 
     def _check_number(self, n):
@@ -237,11 +235,21 @@ class Design:
         return value if code == 0 and 0 <= value < 1e10 else -1
 
 
+class Factors:
+    """A matrix factorised in its own memory, for several right hand sides."""
+
+    def __init__(self, matrix):
+        self.matrix, self.pivots = matrix, np.empty(len(matrix), np.int32)
+        self.regular = loops('equations').factorise(matrix, np.empty(len(matrix)), self.pivots)
+
+    def solve(self, vector):
+        """Solution, in the memory of ``vector``."""
+        loops('equations').solve(self.matrix, self.pivots, vector)
+        return vector
+
+
 def solve_system(matrix, vector):
     """Solution of a symmetric system, overwriting it; None if there is no finite one."""
-    n = len(vector)
-    pivots = np.empty(n, np.int32)
-    if not loops('equations').factorise(matrix, np.empty(n), pivots):
-        return None
-    loops('equations').solve(matrix, pivots, vector)
-    return vector if np.isfinite(vector).all() else None
+    factors = Factors(matrix)
+    solution = factors.solve(vector) if factors.regular else None
+    return solution if solution is not None and np.isfinite(solution).all() else None

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..instructions import loops
 from ..progress import in_parts
+from .blocks import NO_FLAGS, NO_PLANE
 from .fourier import rounding_stays_small
 from .spatial import Monomials
 
@@ -16,8 +17,6 @@ TILE = 256             # pixels of an FFT in x and y, and at least
 WIDTHS = 5             # times the width of the kernel
 # measured (benchmarks/exact.py --crossover): a transform there and back costs as much as so many taps
 TAPS_PER_TRANSFORM = 350
-_NO_PLANE = np.empty((0, 0), np.float32)
-_NO_FLAGS = np.empty((0, 0), np.int32)
 
 
 def convolve_exactly(model, data, variance, flags, noise, plain_variance, good_fraction, planes, background,
@@ -33,11 +32,11 @@ def convolve_exactly(model, data, variance, flags, noise, plain_variance, good_f
         Get convolved image, variance and flags, but for the frame; shape (0, 0) leaves one out. Flags are added to.
     """
     exact, width = loops('exact'), model.basis.width
-    variance, flags = _NO_PLANE if variance is None else variance, _NO_FLAGS if flags is None else flags
+    variance, flags = NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags
     x, y = positions(model, data.shape)
     if fft_pays(model, data, variance, noise):
         convolve_by_fft(model, data, variance, noise, plain_variance, planes[:2], background, n_threads)
-        planes = _NO_PLANE, _NO_PLANE, planes[2]
+        planes = NO_PLANE, NO_PLANE, planes[2]
         if not planes[2].size:
             return
     work = np.empty((n_threads, exact.work_size(model.ko, width)))

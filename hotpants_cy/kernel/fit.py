@@ -77,8 +77,8 @@ def iterate(design, mask):
     for stamp in stamps:
         if stamp.alive:
             stamp.substamp.status, stamp.substamp.reason = SubstampStatus.USED_IN_FINAL_FIT, ''
-    model = design.finish(model)
-    return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, design.background_covariance(live, mean))
+    model, background_covariance = design.finish(model, live, mean)
+    return KernelFit(model, mean, scatter, n_live, len(stamps), iterations, background_covariance)
 
 
 def check_match(design, live):
@@ -87,7 +87,7 @@ def check_match(design, live):
     Where the images show the same stars, the kernel sums of single stars scatter by some per cent; where they do not,
     by more than their median.
     """
-    sums = design.local_sums()[live]
+    sums = design.local_sums(live)
     sums = sums[np.isfinite(sums)]
     median = np.median(sums) if len(sums) else 0.0
     scatter = 1.4826 * np.median(np.abs(sums - median)) if len(sums) else 0.0

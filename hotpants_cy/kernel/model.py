@@ -6,14 +6,12 @@ import numpy as np
 
 from ..exceptions import InputError
 from .basis import GaussianBasis
-from .blocks import convolve_blocks
+from .blocks import NO_FLAGS, NO_PLANE, convolve_blocks
 from .exact import convolve_exactly
 from .spatial import Monomials, RegionFrame
 
 __all__ = ['KernelModel']
 
-_NO_PLANE = np.empty((0, 0), np.float32)
-_NO_FLAGS = np.empty((0, 0), np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,8 +319,8 @@ class KernelModel:
         for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
             out[edge] = fill
         # zeros that the threads touch first, not this one
-        variance_out = _NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
-        flags_out = _NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
+        variance_out = NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
+        flags_out = NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
         convolve = convolve_exactly if exact else convolve_blocks
         convolve(self, data, variance, flags, noise, plain_variance, good_fraction, (out, variance_out, flags_out),
                  background, n_threads)

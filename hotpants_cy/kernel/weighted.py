@@ -13,7 +13,7 @@ import numpy as np
 from ..exceptions import SingularFitError
 from ..instructions import loops
 from .covariance import fit_covariance
-from .design import Design, solve_system
+from .design import Design, Factors
 from .weighing import Sight, Weighing, chi2
 
 __all__ = ['DISAGREES', 'WeightedDesign']
@@ -39,8 +39,6 @@ class WeightedDesign(Design):
     ----------
     last : (Sight, Weighing, (float64 array, float64 array))
         Of the last solution: what was seen, how it was weighed, the equations and what noise adds to them.
-    covariance : float64 array
-        Of the last coefficients, after `finish`.
     """
 
     @classmethod
@@ -48,7 +46,7 @@ class WeightedDesign(Design):
         """The same substamps and vectors, to be fitted with weights."""
         weighted = copy.copy(design)
         weighted.__class__ = cls
-        weighted.last = weighted.covariance = None
+        weighted.last = None
         return weighted
 
     def solve(self, slots):
@@ -74,14 +72,14 @@ class WeightedDesign(Design):
     def _solve_weighted(self, sight, weighing):
         """Solution without the bias of the noise in the convolved image; the equations, and what noise adds to them."""
         gram, rhs = self._products(sight, weighing.weights)
-        matrix, vector = self.sum_up(sight, gram, rhs)
-        noise, _ = self.sum_up(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
-        solution = solve_system(matrix.copy(), vector)
-        if solution is not None:
+        matrix, vector = self.sum_up_all(sight, gram, rhs)
+        noise, _ = self.sum_up_all(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
+        factors = Factors(matrix.copy())
+        if factors.regular:
+            solution = factors.solve(vector)
             # with the products A + N of noisy vectors, (A + N)^-1 b is too small by about (A + N)^-1 N of itself
-            correction = solve_system(matrix.copy(), noise @ solution)
-            solution = None if correction is None else solution + correction
-        if solution is None:
+            solution = solution + factors.solve(noise @ solution)
+        if not factors.regular or not np.isfinite(solution).all():
             raise SingularFitError(f'the weighted fit of kernel and background to {len(sight.slots)} substamps has no '
                                    'finite solution: lower ko, bgo or the degrees, or find more stars')
         return solution, matrix, noise
@@ -106,15 +104,9 @@ class WeightedDesign(Design):
         noise[:, :n_basis, :n_basis] = seen[:, np.newaxis, np.newaxis] * (pictures @ pictures.T)
         return noise
 
-    def sum_up(self, sight, gram, rhs):
-        """Equations of the coefficients from products of each substamp (spec 6.2)."""
-        terms = np.ascontiguousarray(self.terms.values(*self.frame.normalise_single(sight.x, sight.y)))
-        n_basis = len(self.basis)
-        size = 1 + (n_basis - 1) * len(self.terms) + len(self.background_terms)
-        matrix, vector = np.zeros((size, size)), np.zeros(size)
-        loops('equations').assemble(gram, rhs, np.arange(len(gram), dtype=np.int32), terms, n_basis, matrix, vector,
-                                    self.n_threads)
-        return matrix, vector
+    def sum_up_all(self, sight, gram, rhs):
+        """Equations from products of each substamp seen; see `Design.sum_up`."""
+        return self.sum_up(sight.x, sight.y, gram, rhs, np.arange(len(gram), dtype=np.int32))
 
     def all_vectors(self, sight, k):
         """Vectors of kernel and background of the k-th substamp seen, (n, pixels)."""
@@ -125,11 +117,13 @@ class WeightedDesign(Design):
     # -- judging ------------------------------------------------------------------------------
 
     def merits(self, model, slots, mask, kind='v'):
-        """Mean squared residual over predicted variance of the good pixels of each substamp; see `Design.merits`."""
+        """Mean squared residual over predicted variance of the good pixels of each substamp; see `Design.merits`.
+
+        ``model`` and ``slots`` are those of the last `solve`, which has weighed all that is asked here.
+        """
         if kind != 'v':
             return Design.merits(self, model, slots, mask, kind)
-        sight = Sight.of(self, slots)
-        weighing = Weighing.of(self, sight, model, self.last[1].error)
+        sight, weighing, _ = self.last
         values = chi2(sight.target - weighing.model, weighing.variance, weighing.good)
         return np.where(weighing.good.any(axis=1), values, -1.0)
 
@@ -141,12 +135,7 @@ class WeightedDesign(Design):
         out = [int(k) for k in sight.slots[weighing.influence < OUT] if self.stamps[k].alive]
         return out, DISAGREES
 
-    def finish(self, model):
-        """The kernel with the covariance of its coefficients."""
-        self.covariance = fit_covariance(self, *self.last, model)
-        return replace(model, covariance=self.covariance)
-
-    def background_covariance(self, slots, mean_merit):
-        """Covariance of the background coefficients, after `finish`."""
-        n = len(self.background_terms)
-        return self.covariance[-n:, -n:]
+    def finish(self, model, slots, mean_merit):
+        """The kernel with the covariance of its coefficients, and that of the background's; see `Design.finish`."""
+        covariance, n = fit_covariance(self, *self.last, model), len(self.background_terms)
+        return replace(model, covariance=covariance), covariance[-n:, -n:]

@@ -5,7 +5,7 @@ Arrays are of shape (n stars, pixels of a substamp) throughout.
 
 import numpy as np
 
-__all__ = ['LARGEST_ERROR', 'LOSSES', 'extra_scatter', 'influence', 'model_error', 'predicted_variance']
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'bisect', 'extra_scatter', 'influence', 'model_error', 'predicted_variance']
 
 #: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
 #: least squares fit where the noise is Gaussian.
@@ -129,8 +129,13 @@ def extra_scatter(sizes, variances, scales, largest):
 
     if not len(sizes) or typical(0.0) <= 1:
         return 0.0
-    low, high = 0.0, largest
-    for _ in range(STEPS):
+    return bisect(lambda scatter: typical(scatter) > 1, largest, STEPS)
+
+
+def bisect(too_small, high, steps):
+    """Least value between 0 and ``high`` that is not too small, by so many steps of bisection."""
+    low = 0.0
+    for _ in range(steps):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if typical(middle) > 1 else (low, middle)
+        low, high = (middle, high) if too_small(middle) else (low, middle)
     return high

@@ -169,10 +169,14 @@ class DifferenceNoise:
 
     def at(self, x, y):
         """Noise of the region that counts at a position; None where there is none."""
-        for field, (x0, x1, y0, y1) in zip(self.fields[::-1], self.sections[::-1], strict=True):
-            if x0 - 0.5 <= x <= x1 + 0.5 and y0 - 0.5 <= y <= y1 + 0.5:
-                return field
-        return None
+        k = self.region_at(x, y)
+        return None if k is None else self.fields[k]
+
+    def region_at(self, x, y):
+        """Number of the region that counts at a position, of those that could be subtracted; None if there is none."""
+        inside = [k for k, (x0, x1, y0, y1) in enumerate(self.sections)
+                  if x0 - 0.5 <= x <= x1 + 0.5 and y0 - 0.5 <= y <= y1 + 0.5]
+        return inside[-1] if inside else None
 
     def aperture_error(self, positions, radius):
         """Standard deviation of the sum of the difference in circles.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..inputs.bits import Bits
+from ..kernel.weights import bisect
 
 __all__ = ['Misfit', 'excess_scatter']
 
@@ -95,7 +96,7 @@ def saturated_light(run, filters):
     """Light of saturated pixels that is convolved into each pixel, float32 (ny, nx); None if there is none."""
     from scipy.ndimage import find_objects, label
     from scipy.signal import convolve
-    source, cut = run._pair(run.direction)[0], run.region.buffered
+    source, cut = run.pair()[0], run.region.buffered
     saturated = (source.flags(cut) & Bits.SAT) != 0
     if not saturated.any():
         return None
@@ -123,7 +124,7 @@ def common_light(run, field):
     float32 array (ny, nx)
         Zero where it is not significant, and in bad pixels that are not saturated.
     """
-    target = run._pair(run.direction)[1].cutout(run.region.buffered)
+    target = run.pair()[1].cutout(run.region.buffered)
     scale, sign = np.float32(field.scale), np.float32(1 if run.direction == 't' else -1)
     # the lesser of the image that was not convolved, and the one that was
     both = scale * target - np.maximum(sign * np.where(field.good, run.products.difference, 0), 0)
@@ -232,11 +233,7 @@ def excess_scatter(values, variances, scales, groups, most=np.inf):
     of_groups = np.bincount(index, excess(0.0))
     if not of_groups.sum() > SURE * np.sqrt(np.sum(of_groups**2)):
         return 0.0
-    low, high = 0.0, LARGEST
-    for _ in range(STEPS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if too_small(middle) else (low, middle)
-    return high
+    return bisect(too_small, LARGEST, STEPS)
 
 
 def _loss(squares):

@@ -7,7 +7,6 @@ right, this is how a star looks in the image that was not convolved.
 import logging
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -15,11 +14,13 @@ from ..exceptions import InputError
 from ..inputs.bits import Bits
 from .starfit import fit_stars
 
-__all__ = ['FieldPSF', 'difference_psf', 'star_boxes', 'star_profile']
+__all__ = ['FieldPSF', 'GivenPSF', 'ModelAnywhere', 'difference_psf', 'reach_of', 'star_boxes', 'star_profile']
 
 log = logging.getLogger(__name__)
 
 LARGEST_HALF_WIDTH = 40
+REACH, UNKNOWN_REACH = 8, 25        # half width of the box of a model in FWHM; in pixels, if it tells no FWHM
+CENTRES = (('x_0', 'y_0'), ('x_mean', 'y_mean'))
 FIT_HALF_WIDTH = 25             # of the boxes cut out around stars; the fit chooses by their width what it uses
 
 
@@ -98,8 +99,8 @@ class GivenPSF:
     @classmethod
     def of(cls, psf, where):
         """Check what was given; ``where`` is a position to try a function at."""
-        if hasattr(psf, 'x_0'):                      # a model somewhere, of any flux
-            psf = partial(_moved, psf)
+        if hasattr(psf, 'param_names'):
+            psf = ModelAnywhere.of(psf)
         if not callable(psf):
             return cls(_picture(psf), _picture(psf).shape[0] // 2)
         got = psf(*where)
@@ -122,11 +123,46 @@ class GivenPSF:
         return picture[middle - half:middle + half + 1, middle - half:middle + half + 1]
 
 
-def _moved(model, x, y):
-    """A photutils model at another position."""
-    model = model.copy()
-    model.x_0, model.y_0 = x, y
-    return model
+@dataclass(frozen=True)
+class ModelAnywhere:
+    """A model of photutils or astropy as a function of position: a copy of it, moved there."""
+
+    model: object
+    centre: tuple
+
+    @classmethod
+    def of(cls, model, half_width=None):
+        """Check a model; where it tells no flux, it is summed over a box of that half width in pixels."""
+        centre = next((pair for pair in CENTRES if set(pair) <= set(model.param_names)), None)
+        if centre is None:
+            raise InputError(f'psf: the model {type(model).__name__} has no position x_0, y_0 or x_mean, y_mean')
+        twin, half = model.copy(), half_width or reach_of(model)
+        if 'flux' in model.param_names:
+            twin.flux = 1
+        else:
+            setattr(twin, centre[0], 0), setattr(twin, centre[1], 0)
+            y, x = np.mgrid[-half:half + 1, -half:half + 1].astype(float)
+            total = float(np.sum(twin(x, y)))
+            if not 0 < total < math.inf:
+                raise InputError(f'psf: the model {type(model).__name__} has the sum {total}, which must be above zero')
+            if 'amplitude' not in model.param_names:
+                raise InputError(f'psf: the model {type(model).__name__} has neither flux nor amplitude')
+            twin.amplitude = twin.amplitude / total
+        return cls(twin, centre)
+
+    def __call__(self, x, y):
+        """The model at a position."""
+        twin = self.model.copy()
+        setattr(twin, self.centre[0], x)
+        setattr(twin, self.centre[1], y)
+        return twin
+
+
+def reach_of(model):
+    """Half width of the box that a model is evaluated in."""
+    widths = [getattr(model, name, None) for name in ('fwhm', 'x_fwhm', 'y_fwhm')]
+    widths = [float(getattr(w, 'value', w)) for w in widths if w is not None and not callable(w)]
+    return math.ceil(REACH * max(widths)) if widths and all(np.isfinite(widths)) else UNKNOWN_REACH
 
 
 def _picture(image):

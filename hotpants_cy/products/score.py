@@ -131,7 +131,7 @@ class ScoreImages:
 
     def measure(self, x, y):
         """Flux of a source at a position between pixels, its error, and the good part of the filter's weight."""
-        k = self._region_at(x, y)
+        k = self.noise.region_at(x, y)
         if k is None:
             return math.nan, math.nan, 0.0
         field, filters, stamp = self.noise.fields[k], self._filters[k], self.psf.stamp(x, y)
@@ -150,7 +150,7 @@ class ScoreImages:
 
     def response(self, x, y, pixel):
         """Score around a source at (x, y), over that at ``pixel``, its centre; zero where there is no score."""
-        k = self._region_at(x, y)
+        k = self.noise.region_at(x, y)
         field, (ix, iy) = self.noise.fields[k], pixel
         (x0, y0), stamp = field.origin, self.psf.stamp(x, y, pixel)
         g = self._matched[k].at(x - x0, y - y0)
@@ -169,11 +169,6 @@ class ScoreImages:
         """Errors of the flux around a pixel, NaN beyond the image and where there is no score."""
         from astropy.nddata import extract_array
         return extract_array(self.flux.uncertainty.array, shape, pixel[::-1], mode='partial', fill_value=np.nan)
-
-    def _region_at(self, x, y):
-        """Number of the region that counts at a position; None where there is none."""
-        field = self.noise.at(x, y)
-        return next((k for k, candidate in enumerate(self.noise.fields) if candidate is field), None)
 
     @property
     def _centre(self):
