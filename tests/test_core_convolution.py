@@ -87,7 +87,7 @@ def run(problem, width, step, plain=False, good_fraction=0.9, n_threads=1, plane
 
 
 LAYOUTS = [((41, 52), 7, 7), ((40, 37), 5, 3), ((33, 50), 9, 1), ((30, 31), 3, 20), ((25, 26), 5, 100),
-           ((9, 11), 9, 9), ((31, 28), 1, 4)]
+           ((9, 11), 9, 9), ((31, 28), 1, 4), ((60, 71), 21, 21), ((58, 49), 15, 18), ((50, 60), 5, 31)]
 
 
 @pytest.mark.parametrize(('shape', 'width', 'step'), LAYOUTS, ids=str)
@@ -107,6 +107,14 @@ def test_planes_are_those_of_the_twin(shape, width, step, plain):
     for plane in (out, variance_out):
         plane[inside] = -7
         assert (plane == -7).all()                            # the frame is left alone
+
+
+@pytest.mark.parametrize('flagged', [0.001, 0.1, 0.6, 0.97, 1])
+@pytest.mark.parametrize('good_fraction', [0, 0.2, 0.5, 0.99, 1])
+def test_flags_are_those_of_the_twin_however_many_there_are(flagged, good_fraction):
+    image, variance, flags, *kernel = given = problem(8, (40, 53), 9, 12, flagged=flagged)
+    *_, expected, _ = convolve(image, variance, flags, block_kernels(*kernel, 9), 12, False, good_fraction)
+    assert_array_equal(run(given, 9, 12, good_fraction=good_fraction)[2], expected | 0x1000)
 
 
 @pytest.mark.parametrize(('shape', 'width', 'step'), LAYOUTS, ids=str)

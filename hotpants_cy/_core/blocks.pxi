@@ -1,16 +1,13 @@
 # Convolution with a kernel that varies from block to block: image, variance and mask in one pass (spec 7).
 #
-# To be included where `number`, `padded`, `extra`, `render`, `blocks_alike`, `prepare`, `convolve_image` and
-# `convolve_variance` are told.  A few blocks in a row make a group, whose pixels are gathered together.  The caller
-# guarantees planes of one shape, and outputs that hold their values for the frame of half a kernel: it is not touched.
+# To be included where `number`, `padded`, `extra`, `render`, `start_row`, `blocks_alike`, `prepare_image`,
+# `prepare_variance`, `convolve_image` and `convolve_variance` are told.  A few blocks in a row make a group, whose
+# pixels are gathered together.  The caller guarantees planes of one shape, and outputs that hold their values for the
+# frame of half a kernel: it is not touched.
 from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
 
 cdef enum:
-    BAD_INPUT = 0x80           # HotpantsFlags INPUT_ISBAD
-    BAD_OUTPUT = 0x8000        # OUTPUT_ISBAD
-    BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
-    OK_CONVOLVED = 0x40        # OK_CONV
     GROUP = 4                  # blocks
 
 
@@ -50,6 +47,7 @@ cdef struct Block:
     Py_ssize_t width           # of the kernel
     double *kernel             # from the last pixel to the first, so that it slides along the pixels
     number *taps               # of the image or of the variance, reversed like the kernel
+    double *for_flags          # work memory
     float *out                 # where the first output pixel goes
     Py_ssize_t out_stride
 
@@ -75,47 +73,7 @@ cdef void model_variance(const Group *g, double inverse_gain, double read_varian
             variance[x] = <float> (fabs(<double> image[x]) * inverse_gain + read_variance)
 
 
-cdef int pixel_flags(const int[:, ::1] flags, const Block *b, Py_ssize_t x, Py_ssize_t y,
-                     double good_fraction) noexcept nogil:
-    """What the flags under the footprint of one output pixel make of it."""
-    cdef Py_ssize_t i, j
-    cdef int m, here = flags[y, x], seen = 0
-    cdef double size, good = 0, total = 0
-    if here & BAD_INPUT:
-        here |= BAD_OUTPUT
-    for j in range(b.width):
-        for i in range(b.width):
-            m = flags[y - b.half + j, x - b.half + i]
-            size = fabs(b.kernel[j * b.width + i])
-            seen |= m
-            total += size
-            if not m & BAD_INPUT:
-                good += size
-    if seen == 0:
-        return here
-    return here | (BAD_CONVOLVED if good / total < good_fraction else OK_CONVOLVED)
-
-
-cdef bint any_flags(const int[:, ::1] flags, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
-                    Py_ssize_t ny) noexcept nogil:
-    cdef Py_ssize_t x, y
-    cdef int seen = 0
-    cdef const int *row
-    for y in range(ny):
-        row = &flags[y0 + y, x0]
-        for x in range(nx):
-            seen |= row[x]
-    return seen != 0
-
-
-cdef void convolve_flags(const int[:, ::1] flags, const Block *b, double good_fraction, int[:, ::1] out) noexcept nogil:
-    """Flags of one block; the footprints are looked at only where a flag is near."""
-    cdef Py_ssize_t x, y
-    if not any_flags(flags, b.x0 - b.half, b.y0 - b.half, b.nx + b.width - 1, b.ny + b.width - 1):
-        return
-    for y in range(b.y0, b.y0 + b.ny):
-        for x in range(b.x0, b.x0 + b.nx):
-            out[y, x] |= pixel_flags(flags, b, x, y, good_fraction)
+include "flags.pxi"
 
 
 cdef inline Py_ssize_t group_stride(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
@@ -125,7 +83,8 @@ cdef inline Py_ssize_t group_stride(Py_ssize_t width, Py_ssize_t step) noexcept 
 
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return 2 * width * width + 2 * (step + width - 1) * group_stride(width, step) + extra(width, step)
+    return (2 * width * width + 2 * (step + width - 1) * group_stride(width, step) + flags_size(width, step)
+            + extra(width, step))
 
 
 cdef inline Py_ssize_t n_blocks(const Group *g) noexcept nogil:
@@ -145,7 +104,8 @@ cdef void lay_out(Block *b, Group *g, Py_ssize_t width, Py_ssize_t step, double 
     b.taps = <number *> (work + area)
     g.image = <number *> (work + 2 * area)
     g.variance = g.image + size
-    g.more = work + 2 * area + 2 * size
+    b.for_flags = work + 2 * area + 2 * size
+    g.more = b.for_flags + flags_size(width, step)
 
 
 cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, const float[:, ::1] variance,
@@ -164,6 +124,7 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
     g.ny = b.ny + width - 1
     if b.ny <= 0:
         return
+    start_row(&g)
     while column < x_terms.shape[0]:
         g.x0 = column * step + b.half
         if g.x0 >= end:
@@ -176,8 +137,10 @@ cdef void convolve_row_of_blocks(Py_ssize_t row, const float[:, ::1] image, cons
             gather(variance, &g, b.half, g.variance)
         elif variance_out.shape[0] > 0:
             model_variance(&g, inverse_gain, read_variance)
+        if variance_out.shape[0] > 0:
+            prepare_variance(&g)
         if image_out.shape[0] > 0:
-            prepare(&g)                              # it may change what was gathered
+            prepare_image(&g)                        # it may change what was gathered
         if flags_out.shape[0] > 0:
             flagged = any_flags(flags, g.x0 - b.half, g.y0 - b.half, g.nx, g.ny)
         for k in range(n):

@@ -21,13 +21,21 @@ cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     return 0
 
 
+cdef inline void start_row(const Group *g) noexcept nogil:
+    """There is nothing to do before the first group of a row."""
+
+
 cdef inline Py_ssize_t blocks_alike(const Group *g) noexcept nogil:
     """How many blocks of a group can be taken together."""
     return n_blocks(g)
 
 
-cdef inline void prepare(const Group *g) noexcept nogil:
+cdef inline void prepare_image(const Group *g) noexcept nogil:
     """Pixels are taken as they are."""
+
+
+cdef inline void prepare_variance(const Group *g) noexcept nogil:
+    """And so are variances."""
 
 
 cdef void render(const Kernels *k, const double *x_terms, const double *y_terms, double *kernel) noexcept nogil:
