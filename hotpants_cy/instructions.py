@@ -88,5 +88,5 @@ def loops(name):
 
 @functools.cache
 def _loops(name, asked):
-    wide = _load(f'{name}_v3') if _best(asked) in ('v3', 'v4') else None
-    return wide or _load(name)
+    widest = {'v4': ('_v4', '_v3', ''), 'v3': ('_v3', '')}.get(_best(asked), ('',))
+    return next(module for level in widest if (module := _load(name + level)) is not None)

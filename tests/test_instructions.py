@@ -60,6 +60,13 @@ def test_avx2_gets_loops_of_its_own(monkeypatch, name):
     assert loops(name).__name__ == f'hotpants_cy._core.{name}_v3'
 
 
+@pytest.mark.skipif('v4' not in available_instructions(), reason='this CPU has no AVX-512')
+def test_avx512_gets_its_own_where_there_are_some_and_else_those_of_avx2(monkeypatch):
+    monkeypatch.setenv(VARIABLE, 'v4')
+    assert loops('substamps').__name__ == 'hotpants_cy._core.substamps_v4'
+    assert loops('search').__name__ == 'hotpants_cy._core.search_v3'
+
+
 def test_an_unknown_set_is_refused_by_name(pair, monkeypatch):
     monkeypatch.setenv(VARIABLE, 'v5')
     with pytest.raises(hp.HotpantsError, match=r'^HOTPANTS_CY_INSTRUCTIONS=v5: this build on this CPU has .*plain$'):

@@ -2,7 +2,9 @@
 # double where the compiler has no vector types.
 cdef extern from *:
     """
-    #if defined(__AVX__)
+    #if defined(__AVX512F__)
+    #define HP_LANES 8
+    #elif defined(__AVX__)
     #define HP_LANES 4
     #elif defined(__GNUC__)
     #define HP_LANES 2

@@ -198,8 +198,8 @@ cdef void turn_kernel(const Block *b, const Group *g, double *turned) noexcept n
 
 
 cdef inline void finish_columns "hp_finish" (int n_columns, const Py_ssize_t *places, const double *heights,
-                                             Py_ssize_t n, const double *turned, double level, const float *sums, Py_ssize_t room,
-                                             float *out) noexcept nogil:
+                                             Py_ssize_t n, const double *turned, double level, const float *sums,
+                                             Py_ssize_t room, float *out) noexcept nogil:
     """A constant number of output pixels in a row, if there is room: the level, what bright pixels give, the sums."""
     cdef Py_ssize_t k
     cdef int i
