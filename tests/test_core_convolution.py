@@ -195,7 +195,8 @@ def pair_of_gaussians(width):
     return 0.8 * narrow + 0.2 * wide
 
 
-@pytest.mark.parametrize('what', ['stars', 'column', 'dead rows', 'half dead', 'crowded', 'one pixel of 1e30'])
+@pytest.mark.parametrize('what', ['stars', 'column', 'dead rows', 'half dead', 'vignetted', 'galaxy', 'crowded',
+                                  'one pixel of 1e30'])
 def test_bright_pixels_spoil_nothing_around_them(what):
     rng, kernel = np.random.default_rng(5), pair_of_gaussians(21)
     image = rng.normal(250, 15, (80, 90)).astype('f4')
@@ -210,6 +211,12 @@ def test_bright_pixels_spoil_nothing_around_them(what):
     elif what == 'half dead':
         image[:, 40:] = 0
         image[33, 44] = 3e4
+    elif what == 'vignetted':
+        image *= np.clip(np.arange(90) / 60, 0.05, 1)
+        image *= 4
+    elif what == 'galaxy':
+        y, x = np.mgrid[:80, :90]
+        image += 1e4 * np.exp(-np.hypot(x - 45, y - 40) / 10)
     elif what == 'crowded':
         image += np.abs(rng.normal(0, 300, image.shape)) * (rng.random(image.shape) < 0.6)
     else:

@@ -1,9 +1,10 @@
 # Block convolution with vectors, in single precision: what `vector_tiles.pxi` sums, made exact enough.
 #
 # Sums in single precision err by up to 2e-6 of the brightest pixel.  Hence the level of the sky is taken off an image
-# first, and pixels much brighter than the sky scatters are taken out and added one by one in double precision: what is
-# left is of the order of 1e-5 of the noise.  Variances are positive, and nobody needs seven digits of them: taps that
-# could not change the fifth are left out.
+# first, and pixels much brighter than the noise are taken out and added one by one in double precision: what is left is
+# of the order of 1e-5 of the noise.  Where there are too many of them (the edge of what is exposed, a galaxy), sums
+# over a few rows of the kernel are added in double precision.  Variances are positive, and nobody needs seven digits of
+# them: taps that could not change the fifth are left out.
 from libc.math cimport INFINITY, fabsf, isfinite
 
 ctypedef float number          # of patches and taps
@@ -14,8 +15,8 @@ include "blocks.pxi"
 cdef extern from *:
     """
     static inline __attribute__((always_inline)) void hp_finish(int, const Py_ssize_t *, const double *, Py_ssize_t,
-                                                                const double *, double, const float *, Py_ssize_t,
-                                                                float *);
+                                                                const double *, const double *, const float *,
+                                                                Py_ssize_t, float *);
     """
 
 cdef enum:
@@ -26,9 +27,10 @@ cdef enum:
     SKY = 16                   # pixels that the sky of a block is known from
     STRIDE = 17                # columns from one of them to the next
     MOST_BRIGHT = 4            # one pixel in so many, at most
+    BAND = 4                   # rows of a kernel whose sums are added up in double precision where pixels are rough
 
-cdef float BRIGHT = 12         # times the median distance from the sky, from there on a pixel is bright
-cdef float ALIKE = 4           # times that distance, up to which the skies of two blocks may differ
+cdef float BRIGHT = 8.5        # times the noise, as far from the sky a pixel is bright
+cdef float ALIKE = 3           # times the noise, up to which the skies of two blocks may differ
 cdef double NEGLIGIBLE = 2e-5  # of a variance: half of it is what the noise may be off
 
 cdef float LARGEST = 3.4028235e38

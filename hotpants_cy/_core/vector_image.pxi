@@ -9,7 +9,8 @@ cdef struct Pixels:
 
 cdef struct Extra:
     # work memory for the sums of a group and its blocks
-    double *sky                # its level and scatter
+    double *sky                # its level and noise, and whether it is rough
+    double *base               # what the sums of a block are added to: one row, or a row for each of its own
     double *turned             # the kernel as a bright pixel spreads it, with zeros around each row: these stay
     Pixels group
     Pixels block
@@ -33,8 +34,9 @@ cdef inline Py_ssize_t most_bright(Py_ssize_t width, Py_ssize_t step) noexcept n
 
 cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     """How much more work memory the sums need."""
-    return (2 + width * turned_stride(width, step) + 2 * (step + width + 2 * most_bright(width, step))
-            + group_stride(width, step) + (step + 1) * sums_stride(step))
+    return (3 + step * sums_stride(step) + width * turned_stride(width, step)
+            + 2 * (step + width + 2 * most_bright(width, step)) + group_stride(width, step)
+            + (step + 1) * sums_stride(step))
 
 
 cdef Extra divide(const Group *g) noexcept nogil:
@@ -42,7 +44,8 @@ cdef Extra divide(const Group *g) noexcept nogil:
     cdef Extra e
     cdef Py_ssize_t rows = g.step + g.width, most = most_bright(g.width, g.step)
     e.sky = g.more
-    e.turned = e.sky + 2
+    e.base = e.sky + 3
+    e.turned = e.base + g.step * sums_stride(g.step)
     e.group.starts = <Py_ssize_t *> (e.turned + g.width * turned_stride(g.width, g.step))
     e.group.places = e.group.starts + rows
     e.group.heights = <double *> (e.group.places + most)
@@ -78,41 +81,44 @@ cdef float middle(const float *values, int n) noexcept nogil:
     return 0
 
 
-cdef void find_sky(const Group *g, Py_ssize_t x0, Py_ssize_t nx, float *level, float *scatter) noexcept nogil:
-    """Level of the sky of a block and scatter around it, from a few pixels in as many columns and rows."""
-    cdef float[SKY] sky
-    cdef float v
+cdef void find_sky(const Group *g, Py_ssize_t x0, Py_ssize_t nx, float *level, float *noise) noexcept nogil:
+    """Level of the sky of a block, and how much neighbours differ, from a few pixels in as many columns and rows."""
+    cdef float[SKY] sky, steps
+    cdef float total = 0
+    cdef const float *pixel
     cdef int i, n = 0
     for i in range(SKY):
-        v = g.image[i * g.ny // SKY * g.stride + x0 + i * STRIDE % nx]
-        if isfinite(v):
-            sky[n] = v
+        sky[i] = steps[i] = INFINITY
+    for i in range(SKY):
+        pixel = g.image + i * g.ny // SKY * g.stride + x0 + i * STRIDE % max(nx - 1, 1)
+        if isfinite(pixel[0]) and isfinite(pixel[1]):
+            sky[n] = pixel[0]
+            steps[n] = fabsf(pixel[1] - pixel[0])
+            total += steps[n]
             n += 1
-    for i in range(n, SKY):
-        sky[i] = INFINITY
     level[0] = middle(sky, n)
-    for i in range(n):
-        sky[i] = fabsf(sky[i] - level[0])
-    scatter[0] = middle(sky, n)
+    noise[0] = middle(steps, n)
+    if noise[0] == 0 and n > 0:                      # most pixels are alike, of counts or of nothing
+        noise[0] = total / n
 
 
 cdef Py_ssize_t blocks_alike(const Group *g) noexcept nogil:
-    """How many blocks of a group have the same sky; ``g.more`` gets mean level and scatter of these."""
+    """How many blocks of a group have the same sky; ``g.more`` gets mean level and noise of these."""
     cdef Py_ssize_t k, n = n_blocks(g)
-    cdef float first = 0, smallest = 0, level, scatter
-    cdef double levels = 0, scatters = 0
+    cdef float first = 0, smallest = 0, level, noise
+    cdef double levels = 0, noises = 0
     for k in range(n):
-        find_sky(g, k * g.step, min(g.step + g.width - 1, g.nx - k * g.step), &level, &scatter)
+        find_sky(g, k * g.step, min(g.step + g.width - 1, g.nx - k * g.step), &level, &noise)
         if k == 0:
             first = level
-            smallest = scatter
-        elif not fabsf(level - first) <= ALIKE * min(scatter, smallest):
+            smallest = noise
+        elif not fabsf(level - first) <= ALIKE * min(noise, smallest):
             n = k
             break
         levels += level
-        scatters += scatter
+        noises += noise
     g.more[0] = levels / n
-    g.more[1] = scatters / n
+    g.more[1] = noises / n
     return n
 
 
@@ -129,20 +135,23 @@ cdef inline int count_bright(const float *row, Py_ssize_t n, float level, float 
     return count
 
 
-cdef float bright_limit(const Group *g, float level, float scatter, Py_ssize_t *starts) noexcept nogil:
-    """How far from the level pixels are bright; not so near that many are, or that they round as well as the level.
+cdef float bright_limit(const Group *g, const Extra *e) noexcept nogil:
+    """How far from the level pixels are bright; not so near that they round as well as the level, or that many are.
 
-    ``starts`` gets how many bright pixels there are before each row.
+    Where it had to be widened the group is rough.  ``starts`` gets how many bright pixels there are before each row.
     """
     cdef Py_ssize_t s, most = g.nx * g.ny // MOST_BRIGHT
-    cdef float limit = max(BRIGHT * scatter, fabsf(level) / 32)
+    cdef Py_ssize_t *starts = e.group.starts
+    cdef float level = <float> e.sky[0], limit = max(BRIGHT * <float> e.sky[1], fabsf(level) / 32)
     starts[0] = 0
+    e.sky[2] = 0
     while True:
         for s in range(g.ny):
             starts[s + 1] = starts[s] + count_bright(g.image + s * g.stride, g.nx, level, limit)
         if starts[g.ny] <= most:
             return limit
         limit = max(4 * limit, SMALLEST)
+        e.sky[2] = 1
 
 
 cdef void take_out(float *row, Py_ssize_t first, Py_ssize_t n, float level, float limit, Pixels *bright,
@@ -162,7 +171,7 @@ cdef void prepare_image(const Group *g) noexcept nogil:
     cdef Py_ssize_t s, x, n = 0
     cdef float *row
     cdef Extra e = divide(g)
-    cdef float level = <float> e.sky[0], limit = bright_limit(g, level, <float> e.sky[1], e.group.starts)
+    cdef float level = <float> e.sky[0], limit = bright_limit(g, &e)
     e.sky[0] = level
     for s in range(g.ny):
         row = g.image + s * g.stride
@@ -198,16 +207,16 @@ cdef void turn_kernel(const Block *b, const Group *g, double *turned) noexcept n
 
 
 cdef inline void finish_columns "hp_finish" (int n_columns, const Py_ssize_t *places, const double *heights,
-                                             Py_ssize_t n, const double *turned, double level, const float *sums,
-                                             Py_ssize_t room, float *out) noexcept nogil:
-    """A constant number of output pixels in a row, if there is room: the level, what bright pixels give, the sums."""
+                                             Py_ssize_t n, const double *turned, const double *base,
+                                             const float *sums, Py_ssize_t room, float *out) noexcept nogil:
+    """A constant number of output pixels in a row, if there is room: the base, what bright pixels give, the sums."""
     cdef Py_ssize_t k
     cdef int i
     cdef const unaligned_doubles *t
     cdef doubles[MOST_VECTORS] total
     cdef double[WIDE] row
     for i in range(n_columns // HALF_LANES):
-        total[i] = zero_doubles + level
+        total[i] = (<const unaligned_doubles *> (base + i * HALF_LANES))[0]
     for k in range(n):
         t = <const unaligned_doubles *> (turned + places[k])
         for i in range(n_columns // HALF_LANES):
@@ -222,37 +231,56 @@ cdef inline void finish_columns "hp_finish" (int n_columns, const Py_ssize_t *pl
             out[i] = <float> (row[i] + sums[i])
 
 
-cdef void finish_row(const Block *b, const Pixels *bright, Py_ssize_t y, const double *turned, double level,
+cdef void finish_row(const Block *b, const Pixels *bright, Py_ssize_t y, const double *turned, const double *base,
                      const float *sums, float *out) noexcept nogil:
     cdef Py_ssize_t x = 0, first = bright.starts[y], n = bright.starts[y + b.width] - first
     while x < b.nx:
         if b.nx - x > NARROW:
-            finish_columns(WIDE, bright.places + first, bright.heights + first, n, turned + x, level, sums + x,
+            finish_columns(WIDE, bright.places + first, bright.heights + first, n, turned + x, base + x, sums + x,
                            b.room - x, out + x)
             x += WIDE
         else:
-            finish_columns(NARROW, bright.places + first, bright.heights + first, n, turned + x, level, sums + x,
+            finish_columns(NARROW, bright.places + first, bright.heights + first, n, turned + x, base + x, sums + x,
                            b.room - x, out + x)
             x += NARROW
 
 
-cdef void finish_image(const Block *b, const Group *g, const Extra *e, double level) noexcept nogil:
-    """Add level, bright pixels and sums, and write them out."""
+cdef void finish_image(const Block *b, const Group *g, const Extra *e, Py_ssize_t base_stride) noexcept nogil:
+    """Add base, bright pixels and sums, and write them out."""
     cdef Py_ssize_t y, margin = sums_stride(g.step), stride = turned_stride(g.width, g.step)
     for y in range(b.ny):
-        finish_row(b, &e.block, y, e.turned + margin + b.width - 1 - y * stride, level, e.sums + y * margin,
-                   b.out + y * b.out_stride)
+        finish_row(b, &e.block, y, e.turned + margin + b.width - 1 - y * stride, e.base + y * base_stride,
+                   e.sums + y * margin, b.out + y * b.out_stride)
+
+
+cdef void sum_in_bands(const Block *b, const Group *g, const Extra *e, Py_ssize_t x) noexcept nogil:
+    """Sums of a rough block: in single precision over a few rows of the kernel, of these in double precision."""
+    cdef Py_ssize_t j = 0, i, stride = sums_stride(g.step), height
+    while j < b.width:
+        height = min(BAND, b.width - j)
+        convolve_pixels(g.image + x + j * g.stride, g.stride, b.nx, b.ny, b.taps + j * b.width, b.width, height,
+                        e.sums, stride)
+        for i in range(b.ny * stride):
+            e.base[i] += e.sums[i]
+            e.sums[i] = 0
+        j += height
 
 
 cdef void convolve_image(const Block *b, const Group *g, Py_ssize_t x) noexcept nogil:
     """The image of a block whose first pixel is ``x`` pixels into the group, over the level of the sky."""
-    cdef Py_ssize_t p
+    cdef Py_ssize_t p, stride = sums_stride(g.step)
     cdef Extra e = divide(g)
     cdef double total = 0
+    cdef bint rough = e.sky[2] != 0
     for p in range(b.width * b.width):
         b.taps[p] = <float> b.kernel[p]
         total += b.kernel[p]
+    for p in range((b.ny if rough else 1) * stride):
+        e.base[p] = e.sky[0] * total
     if list_bright(b, g, &e, x):
         turn_kernel(b, g, e.turned)
-    convolve_pixels(g.image + x, g.stride, b.nx, b.ny, b.taps, b.width, e.sums, sums_stride(g.step))
-    finish_image(b, g, &e, e.sky[0] * total)
+    if rough:
+        sum_in_bands(b, g, &e, x)
+    else:
+        convolve_pixels(g.image + x, g.stride, b.nx, b.ny, b.taps, b.width, b.width, e.sums, stride)
+    finish_image(b, g, &e, stride if rough else 0)

@@ -16,14 +16,15 @@ cdef extern from *:
     typedef int hp_bits __attribute__((may_alias));
     typedef double hp_doubles __attribute__((vector_size(4 * HP_LANES)));
     static const hp_floats hp_zeros = {0};
-    static const hp_doubles hp_zero_doubles = {0};
     /* without this the compiler would make one function of all its uses, and keep the tile in memory */
     static inline __attribute__((always_inline)) void hp_slide(int, int, int, int, const float *, const float *,
-                                                               Py_ssize_t, const float *, Py_ssize_t, hp_floats *);
+                                                               Py_ssize_t, const float *, Py_ssize_t, Py_ssize_t,
+                                                               hp_floats *);
     static inline __attribute__((always_inline)) void hp_climb(int, int, int, int, const float *, Py_ssize_t,
-                                                               const float *, Py_ssize_t, hp_floats *);
+                                                               const float *, Py_ssize_t, Py_ssize_t, hp_floats *);
     static inline __attribute__((always_inline)) void hp_convolve_tile(int, int, int, const float *, Py_ssize_t,
-                                                                       const float *, Py_ssize_t, float *, Py_ssize_t);
+                                                                       const float *, Py_ssize_t, Py_ssize_t, float *,
+                                                                       Py_ssize_t);
     /* half a vector from one row of pixels and half from the next, where vectors are so wide that halves pay */
     #if HP_LANES == 16
     typedef float hp_half __attribute__((vector_size(32), aligned(4)));
@@ -50,7 +51,6 @@ cdef extern from *:
     floats zeros "hp_zeros"
     floats join "hp_join" (const float *a, const float *b) noexcept nogil
     void part "hp_part" (floats v, float *a, float *b) noexcept nogil
-    doubles zero_doubles "hp_zero_doubles"
 
 cdef enum:
     TILE = 12                  # vectors of outputs, so that they and what feeds them stay in 16 registers
@@ -64,11 +64,11 @@ cdef inline Py_ssize_t padded(Py_ssize_t columns) noexcept nogil:
 
 cdef inline void slide "hp_slide" (int n_rows, int n_upper, int n_columns, int n_pairs, const float *upper,
                                    const float *lower, Py_ssize_t stride, const float *taps, Py_ssize_t width,
-                                   floats *tile) noexcept nogil:
+                                   Py_ssize_t height, floats *tile) noexcept nogil:
     """One row of pixels for the first ``n_upper`` output rows, another one for the rest.
 
-    The first output row meets the row of taps ``taps``, the next the one before, and the rest are a kernel further.
-    Pairs of output rows share a vector beyond the last whole one.
+    The first output row meets the row of taps ``taps``, the next the one before, and the rest are the height of the
+    kernel further.  Pairs of output rows share a vector beyond the last whole one.
     """
     cdef Py_ssize_t i
     cdef int row, column, pair, upper_pairs = min(n_pairs, (n_upper + 1) // 2)
@@ -89,24 +89,26 @@ cdef inline void slide "hp_slide" (int n_rows, int n_upper, int n_columns, int n
         for column in range(n_columns if n_upper < n_rows else 0):
             source[column] = (<const unaligned *> (lower + i + column * LANES))[0]
         for row in range(n_upper, n_rows):
-            tap = taps[i + (width - row) * width]
+            tap = taps[i + (height - row) * width]
             for column in range(n_columns):
                 tile[row * n_columns + column] = tile[row * n_columns + column] + tap * source[column]
         if upper_pairs < n_pairs:
             source[0] = join(lower + i + n_columns * LANES, lower + i + n_columns * LANES + stride)
         for pair in range(upper_pairs, n_pairs):
-            shared[pair] = shared[pair] + taps[i + (width - 2 * pair) * width] * source[0]
+            shared[pair] = shared[pair] + taps[i + (height - 2 * pair) * width] * source[0]
 
 
 cdef inline void climb "hp_climb" (int n_rows, int n_upper, int n_columns, int n_pairs, const float *pixels,
-                                   Py_ssize_t stride, const float *taps, Py_ssize_t width, floats *tile) noexcept nogil:
+                                   Py_ssize_t stride, const float *taps, Py_ssize_t width, Py_ssize_t height,
+                                   floats *tile) noexcept nogil:
     """The last row of pixels that only the first ``n_upper`` output rows see, and its like for the others."""
     slide(n_rows, n_upper, n_columns, n_pairs, pixels + (n_upper - 1) * stride,
-          pixels + (width + n_upper - 1) * stride, stride, taps + (n_upper - 1) * width, width, tile)
+          pixels + (height + n_upper - 1) * stride, stride, taps + (n_upper - 1) * width, width, height, tile)
 
 
 cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, int n_pairs, const float *pixels,
-                                                   Py_ssize_t stride, const float *taps, Py_ssize_t width, float *sums,
+                                                   Py_ssize_t stride, const float *taps, Py_ssize_t width,
+                                                   Py_ssize_t height, float *sums,
                                                    Py_ssize_t sums_stride) noexcept nogil:
     """Sums of ``n_rows`` rows of ``n_columns`` vectors; there is one row more than the kernel has, at most.
 
@@ -120,21 +122,22 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, in
     for row in range(n_vectors):
         tile[row] = zeros
     if n_rows > 1:
-        climb(n_rows, 1, n_columns, n_pairs, pixels, stride, taps, width, tile)
+        climb(n_rows, 1, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 2:
-        climb(n_rows, 2, n_columns, n_pairs, pixels, stride, taps, width, tile)
+        climb(n_rows, 2, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 3:
-        climb(n_rows, 3, n_columns, n_pairs, pixels, stride, taps, width, tile)
+        climb(n_rows, 3, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 4:
-        climb(n_rows, 4, n_columns, n_pairs, pixels, stride, taps, width, tile)
+        climb(n_rows, 4, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 5:
-        climb(n_rows, 5, n_columns, n_pairs, pixels, stride, taps, width, tile)
+        climb(n_rows, 5, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 6:
-        climb(n_rows, 6, n_columns, n_pairs, pixels, stride, taps, width, tile)
+        climb(n_rows, 6, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 7:
-        climb(n_rows, 7, n_columns, n_pairs, pixels, stride, taps, width, tile)
-    for k in range(n_rows - 1, width):
-        slide(n_rows, n_rows, n_columns, n_pairs, pixels + k * stride, NULL, stride, taps + k * width, width, tile)
+        climb(n_rows, 7, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
+    for k in range(n_rows - 1, height):
+        slide(n_rows, n_rows, n_columns, n_pairs, pixels + k * stride, NULL, stride, taps + k * width, width, height,
+              tile)
     for row in range(n_rows):
         for column in range(n_columns):
             (<unaligned *> (sums + row * sums_stride + column * LANES))[0] = tile[row * n_columns + column]
@@ -144,54 +147,54 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, in
 
 
 cdef void convolve_pairs(int n, const float *pixels, Py_ssize_t stride, const float *taps, Py_ssize_t width,
-                         float *sums, Py_ssize_t sums_stride) noexcept nogil:
+                         Py_ssize_t height, float *sums, Py_ssize_t sums_stride) noexcept nogil:
     """Rows of one vector and a half."""
     if n == 8:
-        convolve_tile(8, 1, 4, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(8, 1, 4, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 7:
-        convolve_tile(7, 1, 4, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(7, 1, 4, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 6:
-        convolve_tile(6, 1, 3, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(6, 1, 3, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 5:
-        convolve_tile(5, 1, 3, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(5, 1, 3, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 4:
-        convolve_tile(4, 1, 2, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(4, 1, 2, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 3:
-        convolve_tile(3, 1, 2, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(3, 1, 2, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 2:
-        convolve_tile(2, 1, 1, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(2, 1, 1, pixels, stride, taps, width, height, sums, sums_stride)
     else:
-        convolve_tile(1, 1, 1, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(1, 1, 1, pixels, stride, taps, width, height, sums, sums_stride)
 
 
 cdef void convolve_rows(int n, int n_columns, const float *pixels, Py_ssize_t stride, const float *taps,
-                        Py_ssize_t width, float *sums, Py_ssize_t sums_stride) noexcept nogil:
+                        Py_ssize_t width, Py_ssize_t height, float *sums, Py_ssize_t sums_stride) noexcept nogil:
     if n_columns == 3:
         if n == 4:
-            convolve_tile(4, 3, 0, pixels, stride, taps, width, sums, sums_stride)
+            convolve_tile(4, 3, 0, pixels, stride, taps, width, height, sums, sums_stride)
         elif n == 3:
-            convolve_tile(3, 3, 0, pixels, stride, taps, width, sums, sums_stride)
+            convolve_tile(3, 3, 0, pixels, stride, taps, width, height, sums, sums_stride)
         elif n == 2:
-            convolve_tile(2, 3, 0, pixels, stride, taps, width, sums, sums_stride)
+            convolve_tile(2, 3, 0, pixels, stride, taps, width, height, sums, sums_stride)
         else:
-            convolve_tile(1, 3, 0, pixels, stride, taps, width, sums, sums_stride)
+            convolve_tile(1, 3, 0, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 6:
-        convolve_tile(6, 2, 0, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(6, 2, 0, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 5:
-        convolve_tile(5, 2, 0, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(5, 2, 0, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 4:
-        convolve_tile(4, 2, 0, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(4, 2, 0, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 3:
-        convolve_tile(3, 2, 0, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(3, 2, 0, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 2:
-        convolve_tile(2, 2, 0, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(2, 2, 0, pixels, stride, taps, width, height, sums, sums_stride)
     else:
-        convolve_tile(1, 2, 0, pixels, stride, taps, width, sums, sums_stride)
+        convolve_tile(1, 2, 0, pixels, stride, taps, width, height, sums, sums_stride)
 
 
 cdef void convolve_pixels(const float *pixels, Py_ssize_t stride, Py_ssize_t nx, Py_ssize_t ny, const float *taps,
-                          Py_ssize_t width, float *sums, Py_ssize_t sums_stride) noexcept nogil:
-    """Sums of taps, ``width`` in a row, times pixels, of which the first meets the first tap.
+                          Py_ssize_t width, Py_ssize_t height, float *sums, Py_ssize_t sums_stride) noexcept nogil:
+    """Sums of taps, ``width`` in a row, ``height`` rows, times pixels, of which the first meets the first tap.
 
     Rows go in groups of nearly equal size; the last vector of a row may reach beyond it, where memory is there.
     """
@@ -201,15 +204,16 @@ cdef void convolve_pixels(const float *pixels, Py_ssize_t stride, Py_ssize_t nx,
     while x < end:
         n_columns = 2 if (end - x) // LANES == 2 or (end - x) // LANES == 4 else 3
         in_pairs = LANES == 16 and LANES < nx - x <= LANES + HALF_LANES
-        most = min(8 if in_pairs else TILE // n_columns, width + 1)
+        most = min(8 if in_pairs else TILE // n_columns, height + 1)
         y = 0
         while y < ny:
             n_groups = (ny - y + most - 1) // most
             n = <int> ((ny - y + n_groups - 1) // n_groups)
             if in_pairs:
-                convolve_pairs(n, pixels + y * stride + x, stride, taps, width, sums + y * sums_stride + x, sums_stride)
+                convolve_pairs(n, pixels + y * stride + x, stride, taps, width, height, sums + y * sums_stride + x,
+                               sums_stride)
             else:
-                convolve_rows(n, n_columns, pixels + y * stride + x, stride, taps, width, sums + y * sums_stride + x,
-                              sums_stride)
+                convolve_rows(n, n_columns, pixels + y * stride + x, stride, taps, width, height,
+                              sums + y * sums_stride + x, sums_stride)
             y += n
         x += n_columns * LANES

@@ -67,7 +67,8 @@ cdef void convolve_variance(const Block *b, const Group *g, Py_ssize_t x, bint p
         row = b.kernel + (j + margin) * b.width + margin
         for i in range(width):
             b.taps[j * width + i] = <float> (row[i] if plain else row[i] * row[i])
-    convolve_pixels(g.variance + margin * (g.stride + 1) + x, g.stride, b.nx, b.ny, b.taps, width, sums, stride)
+    convolve_pixels(g.variance + margin * (g.stride + 1) + x, g.stride, b.nx, b.ny, b.taps, width, width, sums,
+                    stride)
     for j in range(b.ny):
         for i in range(min(b.room, padded(b.nx))):
             b.out[j * b.out_stride + i] = sums[j * stride + i]
