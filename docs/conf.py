@@ -41,6 +41,10 @@ sphinx_gallery_conf = {
     'write_computation_times': False,
 }
 
+# the pages are read without a network too, and MathJax would come from one
+extensions += ['mathml']
+html_math_renderer = 'mathml'
+
 html_title = f'{project} {version}'
 html_static_path = ['_static']
 html_css_files = ['pages.css']
