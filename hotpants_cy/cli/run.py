@@ -67,7 +67,7 @@ def run(args, command):
     if args.score or args.whiten or args.candidates or args.report:
         files |= sources_of(hot, args)
     write_whole(files, overwrite=not args.nc)
-    report(hot, list(files))
+    report(hot, list(files), pair.notes)
 
 
 def sources_of(hot, args):
@@ -88,8 +88,10 @@ def sources_of(hot, args):
     return files
 
 
-def report(hot, paths):
+def report(hot, paths, notes):
     """Say in a few lines what was done."""
+    for note in notes:
+        log.log(NOTICE, '%s', note)
     for run in hot.live_regions:
         log.log(NOTICE, 'region %s: %s convolved, kernel sum %.4f, %d of %d stamps used, scatter over noise %.3f',
                 run.region.section, 'template' if run.direction == 't' else 'science image', run.statistics['KSUM'],

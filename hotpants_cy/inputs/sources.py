@@ -8,7 +8,7 @@ import numpy as np
 from ..exceptions import InputError
 from .planes import as_array, as_unit
 
-__all__ = ['planes_of_array', 'planes_of_file', 'planes_of_hdu', 'planes_of_nddata', 'wcs_of']
+__all__ = ['companion_planes', 'planes_of_array', 'planes_of_file', 'planes_of_hdu', 'planes_of_nddata', 'wcs_of']
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +81,36 @@ def planes_of_file(path, name):
     """Planes of a FITS file, with the mask and the uncertainty that ``CCDData.write`` puts into it."""
     from .files import read_image
     data, header, found = read_image(path, companions=('MASK', 'UNCERT'))
-    unit = _unit_of(header, path)
-    planes = {'data': data, 'unit': unit, 'meta': header, 'wcs': wcs_of(header, path), 'owned': True}
+    return {'data': data, 'unit': _unit_of(header, path), 'meta': header, 'wcs': wcs_of(header, path), 'owned': True,
+            **companion_planes(found, header, path, name)}
+
+
+def companion_planes(found, header, path, name):
+    """Mask and noise among the extensions beside an image, as arguments of `Frame.from_planes`.
+
+    Parameters
+    ----------
+    found : dict
+        The extensions ``MASK`` and ``UNCERT``, each if there is one, as `~hotpants_cy.inputs.files.read_image` gives
+        them.
+    header : `~astropy.io.fits.Header`
+        Of the image.
+    path : str or `~pathlib.Path`
+        The file, for messages.
+    name : str
+        ``'science'`` or ``'template'``, for messages.
+
+    Returns
+    -------
+    dict
+        ``mask``; ``sigma`` or ``variance``, and ``uncertainty_type``.
+
+    Raises
+    ------
+    InputError
+        The uncertainty is of a kind or unit that cannot be used.
+    """
+    planes = {}
     if 'MASK' in found:
         mask, mask_header = found['MASK']
         if mask_header['BITPIX'] == 8:
@@ -92,7 +120,7 @@ def planes_of_file(path, name):
     if 'UNCERT' in found:
         array, its_header = found['UNCERT']
         kind = its_header.get('UTYPE', 'StdDevUncertainty')
-        planes.update(_noise(array, kind, _unit_of(its_header, path), unit, name))
+        planes.update(_noise(array, kind, _unit_of(its_header, path), _unit_of(header, path), name))
     return planes
 
 
