@@ -217,8 +217,9 @@ class SubtractionResult(Detections):
     def _summary(self):
         name = {'t': 'template', 'i': 'science image'}[self.direction]
         used = np.count_nonzero(self.substamps['status'] == 'USED_IN_FINAL_FIT')
-        return (f'{self.difference.shape[1]} x {self.difference.shape[0]} pixels, {name} convolved, '
-                f'{used} of {len(self.substamps)} stars used')
+        # without any the kernel was not fitted but given
+        stars = f'{used} of {len(self.substamps)} stars used' if len(self.substamps) else 'with a known kernel'
+        return f'{self.difference.shape[1]} x {self.difference.shape[0]} pixels, {name} convolved, {stars}'
 
     def __repr__(self):
         return f'<{type(self).__name__}: {self._summary()}>'

@@ -151,6 +151,18 @@ def test_tables_of_the_command_line_are_read_and_taken_again(folder, option, reg
     assert_array_equal(run('ours_again.fits', '-ki', 'ours.fits', *regions), difference)
 
 
+def test_a_kernel_from_a_file_is_not_said_to_be_fitted_to_stars(folder, capsys):
+    run('d.fits', '-hki', '-v', '1')
+    fitted = capsys.readouterr().err
+    assert 'stamps used, scatter over noise' in fitted
+    run('again.fits', '-ki', 'd.fits', '-v', '1')
+    taken = capsys.readouterr().err
+    assert 'kernel from d.fits, scatter over noise' in taken
+    assert 'stamps' not in taken
+    scatter = [line.splitlines()[0].rpartition(' ')[2] for line in (fitted, taken)]
+    assert scatter[0] == scatter[1]
+
+
 # -- tables of the C program ------------------------------------------------------------------
 
 def test_a_table_of_c_reproduces_the_difference_of_c(reference):

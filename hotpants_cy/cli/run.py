@@ -1,6 +1,7 @@
 """One run of the command line: files in, the engine, files out."""
 
 import logging
+import math
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def run(args, command):
     if args.score or args.whiten or args.candidates or args.report:
         files |= sources_of(hot, args)
     write_whole(files, overwrite=not args.nc)
-    report(hot, list(files), pair.notes)
+    report(hot, args.ki, pair.notes, list(files))
 
 
 def sources_of(hot, args):
@@ -88,14 +89,16 @@ def sources_of(hot, args):
     return files
 
 
-def report(hot, paths, notes):
+def report(hot, kernel_file, notes, paths):
     """Say in a few lines what was done."""
     for note in notes:
         log.log(NOTICE, '%s', note)
     for run in hot.live_regions:
-        log.log(NOTICE, 'region %s: %s convolved, kernel sum %.4f, %d of %d stamps used, scatter over noise %.3f',
+        scatter, noise = run.statistics['DSIGE'], run.statistics['DSIG']
+        log.log(NOTICE, 'region %s: %s convolved, kernel sum %.4f, %s, scatter over noise %.3f',
                 run.region.section, 'template' if run.direction == 't' else 'science image', run.statistics['KSUM'],
-                run.fit.n_used, run.fit.n_stamps, run.statistics['NSCALO'])
+                f'kernel from {kernel_file}' if kernel_file else f'{run.fit.n_used} of {run.fit.n_stamps} stamps used',
+                scatter / noise if noise else math.nan)
     log.log(NOTICE, 'wrote %s', ', '.join(paths))
 
 
