@@ -23,7 +23,7 @@ def rows(name):
     block = PAGE.split(f':name: {name}\n\n')[1]
     lines = textwrap.dedent(re.split(r'\n(?=\S)', block)[0]).strip().splitlines()
     cells = csv.reader((line + '\n' for line in lines), delimiter='|', skipinitialspace=True, strict=True)
-    return [[' '.join(cell.split()) for cell in row] for row in cells]
+    return [[' '.join(cell.split()) for cell in row] for row in cells][1:]           # without the header
 
 
 def literal(cell):
