@@ -15,6 +15,7 @@ release = version_of('hotpants-cy')
 version = release.partition('+')[0]
 
 nitpicky = True
+smartquotes_action = 'qe'  # no dashes, for two hyphens begin a flag
 exclude_patterns += ['_templates', 'examples']
 intersphinx_mapping['photutils'] = ('https://photutils.readthedocs.io/en/stable/', None)
 

@@ -18,6 +18,11 @@ class HotpantsFlags(BitFlagNameMap):
     >>> flags = np.array([0, 0x40, 0x8082])
     >>> bitfield_to_boolean_mask(flags, ignore_flags='~SAT', flag_name_map=HotpantsFlags)
     array([False, False,  True])
+
+    Each bit knows what it means:
+
+    >>> HotpantsFlags.OK_CONV.__doc__
+    'the kernel touched a flagged pixel, but little of its weight did'
     """
 
     BAD_PIXVAL = Bits.BAD_PIXVAL, 'the input pixel equals the fill value'

@@ -13,6 +13,9 @@ __all__ = ['Stamp', 'Substamp', 'SubstampStatus', 'substamp_table']
 class SubstampStatus(enum.Enum):
     """What became of a substamp.
 
+    One of ``FOUND``, ``PASSED_FOM_CHECK``, ``REJECTED_FOM_CHECK``, ``USED_IN_FINAL_FIT``, ``REJECTED_ITERATIVE_FIT``
+    and ``REFUSED``; the value of each says it in words.
+
     Examples
     --------
     >>> from hotpants_cy import SubstampStatus
