@@ -207,7 +207,7 @@ def main():
     parser.add_argument('--real', action='store_true', help='the real pairs instead')
     parser.add_argument('--settings', nargs='+', default=[*PUBLISHED, 'auto'], choices=list(SETTINGS))
     parser.add_argument('--largest', type=int, default=10000, help='leave out scenes of more pixels along a side')
-    parser.add_argument('--output', type=Path, default=Path('/tmp/w/settings.csv'), help='CSV that grows')
+    parser.add_argument('--output', type=Path, default=Path('settings.csv'), help='CSV that grows (%(default)s)')
     parser.add_argument('--more', type=Path, nargs='*', default=(), help='other CSVs that the summary takes in')
     parser.add_argument('--table', action='store_true', help='only the summary of what the CSV has')
     parser.add_argument('--again', action='store_true', help='run also what the CSV has; the last line counts')

@@ -3,9 +3,9 @@
 
 ``quality_methods.py`` starts it. Settings are those that the documentation of each package recommends, or its defaults.
 """
+import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,13 +66,17 @@ def cpu_time():
 
 
 def main():
-    name, source, target = sys.argv[1:]
-    pair = dict(np.load(source))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('name', choices=['sfft', 'properimage'])
+    parser.add_argument('source', help='pair to read, .npz')
+    parser.add_argument('target', help='difference to write, .npz')
+    args = parser.parse_args()
+    pair = dict(np.load(args.source))
     before = _status('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')
-    planes, told = {'sfft': sfft, 'properimage': properimage}[name](pair)
+    planes, told = {'sfft': sfft, 'properimage': properimage}[args.name](pair)
     told['memory'] = _status('VmHWM') - before
-    np.savez(target, told=json.dumps(told), **planes)
+    np.savez(args.target, told=json.dumps(told), **planes)
 
 
 def _status(key):

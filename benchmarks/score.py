@@ -3,7 +3,7 @@
 ``python benchmarks/score.py stars [SEEDS]`` and ``python benchmarks/score.py sources [SEEDS]`` print the tables of
 docs/user_guide/score_measured.inc.
 """
-import sys
+import argparse
 import warnings
 
 import numpy as np
@@ -135,6 +135,14 @@ def sources(seeds, rate=10):
         print(f'{name:42} {" | ".join(words)}', flush=True)
 
 
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('table', choices=['stars', 'sources'])
+    parser.add_argument('seeds', type=int, nargs='?', default=8, help='pairs of each kind (%(default)s)')
+    args = parser.parse_args()
+    {'stars': stars, 'sources': sources}[args.table](args.seeds)
+
+
 if __name__ == '__main__':
     warnings.simplefilter('ignore')
-    {'stars': stars, 'sources': sources}[sys.argv[1]](int(sys.argv[2]) if len(sys.argv) > 2 else 8)
+    main()

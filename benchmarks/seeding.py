@@ -2,7 +2,7 @@
 
     python benchmarks/seeding.py 0:128            # scenes; prints a table
 """
-import sys
+import argparse
 import warnings
 
 import numpy as np
@@ -40,9 +40,11 @@ def one(s, stars, config):
     return float(judged(s, result)['chi2']), used, varying
 
 
-def main(span='0:128'):
+def main():
     """Print what each source of stars does over the scenes."""
-    first, end = map(int, span.split(':'))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('scenes', nargs='?', default='0:128', help='first:end (%(default)s)')
+    first, end = map(int, parser.parse_args().scenes.split(':'))
     rows = {name: [] for name in ('search', 'photutils', 'catalogue')}
     for number in range(first, end):
         s = scene(number)
@@ -62,4 +64,4 @@ def main(span='0:128'):
 
 if __name__ == '__main__':
     warnings.simplefilter('ignore')
-    main(*sys.argv[1:])
+    main()
