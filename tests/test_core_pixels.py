@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.ndimage import maximum_filter
 
 from hotpants_cy._core import pixels
 
@@ -126,3 +127,17 @@ def test_any_flag_is_seen(n_threads):
     flags[7, 2] = 0x82
     assert pixels.any_flag(flags, 0x80, n_threads)
     assert not pixels.any_flag(flags, 0x41, n_threads)
+
+
+@pytest.mark.parametrize('shape', SHAPES, ids=str)
+@pytest.mark.parametrize('growth', [1, 3, 70])
+@pytest.mark.parametrize('share', [0, 0.01, 0.5, 1])
+def test_bad_pixels_flag_those_in_a_square_around_them(shape, growth, share, n_threads):
+    rng = np.random.default_rng(7)
+    flags = rng.choice([0, 0x20, 0x400], shape).astype('i4') | np.where(rng.random(shape) < share, 0x82, 0).astype('i4')
+    bad = (flags & 0x80) != 0
+    near = maximum_filter(bad, size=2*growth + 1, mode='constant')
+    expected = flags | np.where(near & ~bad, 0x40, 0)
+    out, some = flags.copy(), [np.full(n, 77, 'u1') for n in (shape, shape[0], (n_threads, 2 * (shape[1] + growth)))]
+    pixels.spread_bad(out, growth, *some, n_threads)
+    assert_array_equal(out, expected)

@@ -3,13 +3,15 @@
 
 The caller guarantees planes of one shape.
 """
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.math cimport fabs, sqrt
 
 cdef enum:
     BAD_PIXVAL = 0x81          # HotpantsFlags, each with INPUT_ISBAD
     SAT = 0x82
     LOW = 0x84
+    INPUT_BAD = 0x80
+    OK_NEAR = 0x40             # OK_CONV
 
 
 def model_variance(const float[:, ::1] data, double inverse_gain, double read_variance, float[:, ::1] out,
@@ -44,6 +46,57 @@ def any_flag(const int[:, ::1] flags, int bits, int n_threads):
         for x in range(flags.shape[1]):
             seen |= flags[y, x]
     return seen & bits != 0
+
+
+cdef bint bad_row(const int *flags, Py_ssize_t n, unsigned char *bad) noexcept nogil:
+    """Which pixels of a row are bad, and whether any is."""
+    cdef Py_ssize_t x
+    cdef int seen = 0
+    for x in range(n):
+        bad[x] = (flags[x] & INPUT_BAD) != 0
+        seen |= flags[x]
+    return seen & INPUT_BAD != 0
+
+
+cdef void spread_row(const unsigned char *bad, Py_ssize_t n, Py_ssize_t n_rows, const unsigned char *any_bad,
+                     Py_ssize_t here, Py_ssize_t growth, unsigned char *columns, unsigned char *near,
+                     int *flags) noexcept nogil:
+    """Flag the pixels of a row, of which a bad one is near; ``bad`` starts ``here`` rows before it."""
+    cdef Py_ssize_t x, j
+    cdef bint any_row = False
+    for x in range(n + 2 * growth):
+        columns[x] = 0
+    for j in range(n_rows):
+        if any_bad[j]:
+            any_row = True
+            for x in range(n):
+                columns[growth + x] |= bad[j * n + x]
+    if not any_row:
+        return
+    for x in range(n):
+        near[x] = 0
+    for j in range(2 * growth + 1):
+        for x in range(n):
+            near[x] |= columns[j + x]
+    for x in range(n):
+        flags[x] |= OK_NEAR if near[x] & ~bad[here * n + x] else 0
+
+
+def spread_bad(int[:, ::1] flags, Py_ssize_t growth, unsigned char[:, ::1] bad, unsigned char[::1] any_bad,
+               unsigned char[:, ::1] work, int n_threads):
+    """Flag pixels with a bad one at most ``growth`` columns and rows away, but not the bad ones (spec 2.7.5).
+
+    ``bad`` and ``any_bad`` are told which pixels are bad and in which rows there are some; ``work`` has a row of twice
+    the length of a row of pixels and twice ``growth`` per thread.
+    """
+    cdef Py_ssize_t y, first, last, nx = flags.shape[1], ny = flags.shape[0]
+    for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
+        any_bad[y] = bad_row(&flags[y, 0], nx, &bad[y, 0])
+    for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
+        first = max(y - growth, 0)
+        last = min(y + growth, ny - 1)
+        spread_row(&bad[first, 0], nx, last - first + 1, &any_bad[first], y - first, growth, &work[threadid(), 0],
+                   &work[threadid(), nx + 2 * growth], &flags[y, 0])
 
 
 cdef void hide_row(const int *flags, int bits, float fill, unsigned char *hidden, float *values,

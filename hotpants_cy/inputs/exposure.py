@@ -160,7 +160,6 @@ def working_mask(template, science, cut, growth, border, n_threads=1):
 def _spread(mask, growth, n_threads):
     if growth < 1 or not loops('pixels').any_flag(mask, int(Bits.INPUT_ISBAD), n_threads):
         return
-    bad = (mask & Bits.INPUT_ISBAD) != 0
-    from scipy.ndimage import maximum_filter
-    near = maximum_filter(bad, size=2 * growth + 1, mode='constant', cval=False)
-    mask[near & ~bad] |= Bits.OK_CONV
+    ny, nx = mask.shape
+    bad, any_bad = np.empty(mask.shape, np.uint8), np.empty(ny, np.uint8)
+    loops('pixels').spread_bad(mask, growth, bad, any_bad, np.empty((n_threads, 2 * (nx + growth)), np.uint8), n_threads)
