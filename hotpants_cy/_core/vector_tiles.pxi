@@ -54,6 +54,8 @@ cdef extern from *:
 
 cdef enum:
     TILE = 12                  # vectors of outputs, so that they and what feeds them stay in 16 registers
+    PAIRED_ROWS = 11           # of outputs, and what pairs of them share: so many vectors stay in 32 registers
+    PAIRED_TILE = 17
     HALF_LANES = LANES // 2    # of a vector of doubles
 
 
@@ -118,7 +120,7 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, in
     """
     cdef Py_ssize_t k
     cdef int row, column, n_vectors = n_rows * n_columns + n_pairs
-    cdef floats[TILE] tile
+    cdef floats[PAIRED_TILE] tile
     for row in range(n_vectors):
         tile[row] = zeros
     if n_rows > 1:
@@ -135,6 +137,12 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, in
         climb(n_rows, 6, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 7:
         climb(n_rows, 7, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
+    if n_rows > 8:
+        climb(n_rows, 8, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
+    if n_rows > 9:
+        climb(n_rows, 9, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
+    if n_rows > 10:
+        climb(n_rows, 10, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     for k in range(n_rows - 1, height):
         slide(n_rows, n_rows, n_columns, n_pairs, pixels + k * stride, NULL, stride, taps + k * width, width, height,
               tile)
@@ -149,7 +157,13 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, in
 cdef void convolve_pairs(int n, const float *pixels, Py_ssize_t stride, const float *taps, Py_ssize_t width,
                          Py_ssize_t height, float *sums, Py_ssize_t sums_stride) noexcept nogil:
     """Rows of one vector and a half."""
-    if n == 8:
+    if n == 11:
+        convolve_tile(11, 1, 6, pixels, stride, taps, width, height, sums, sums_stride)
+    elif n == 10:
+        convolve_tile(10, 1, 5, pixels, stride, taps, width, height, sums, sums_stride)
+    elif n == 9:
+        convolve_tile(9, 1, 5, pixels, stride, taps, width, height, sums, sums_stride)
+    elif n == 8:
         convolve_tile(8, 1, 4, pixels, stride, taps, width, height, sums, sums_stride)
     elif n == 7:
         convolve_tile(7, 1, 4, pixels, stride, taps, width, height, sums, sums_stride)
@@ -204,7 +218,7 @@ cdef void convolve_pixels(const float *pixels, Py_ssize_t stride, Py_ssize_t nx,
     while x < end:
         n_columns = 2 if (end - x) // LANES == 2 or (end - x) // LANES == 4 else 3
         in_pairs = LANES == 16 and LANES < nx - x <= LANES + HALF_LANES
-        most = min(8 if in_pairs else TILE // n_columns, height + 1)
+        most = min(PAIRED_ROWS if in_pairs else TILE // n_columns, height + 1)
         y = 0
         while y < ny:
             n_groups = (ny - y + most - 1) // most
