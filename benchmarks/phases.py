@@ -11,11 +11,13 @@ import argparse
 import ctypes
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,28 @@ def steps(args, folder):
         row(str(size), str(r), *(f'{100 * (2 * two[c] / one[c] - 1):.0f} %' for c in COLUMNS[:-1]))
 
 
+def processes(args, folder):
+    """Print how long `hotpants-cy` takes as a whole: start, FITS files in and out (in memory where /dev/shm is)."""
+    from astropy.io import fits
+    row('size', 'r', 'threads', 'yardstick', 'wall', 'C est. / wall')
+    row(*['---'] * 6)
+    command = [str(Path(sys.executable).with_name('hotpants-cy')), '-inim', 'science.fits', '-tmplim', 'template.fits',
+               '-outim', 'difference.fits', '-c', args.direction, '-v', '0']
+    for size, r in itertools.product(args.sizes, args.rkernel):
+        pair = load(simulated(size, folder))
+        plain = yardstick(pair[1], r, args.repeat)
+        with tempfile.TemporaryDirectory(dir='/dev/shm' if Path('/dev/shm').is_dir() else None) as files:
+            for name, image in zip(('science', 'template'), pair, strict=True):
+                fits.writeto(f'{files}/{name}.fits', image)
+            for threads in args.threads:
+                run = partial(subprocess.run, [*command, '-r', str(r)], cwd=files, check=True,
+                              env={**os.environ, 'OMP_NUM_THREADS': str(threads)}, stderr=subprocess.DEVNULL)
+                wall = fastest(run, args.repeat)
+                known = (r, args.direction) == (10, 't')
+                row(str(size), str(r), str(threads), plain, wall,
+                    f'{plain * (1.8 if size <= 2048 else 1.55) / wall:.1f}' if known else '-')
+
+
 def machine_peak(threads):
     """Single-precision GFLOP/s of so many threads that do nothing but multiply and add in registers, best of five."""
     spin, rounds = compiled(PEAK, '-march=native').spin, 50_000_000
@@ -190,6 +214,7 @@ def main():
     parser.add_argument('--pairs', metavar='FOLDER', help='keep the simulated pairs there, and take what is there')
     parser.add_argument('--amdahl', action='store_true', help='also the share of serial time, from 1 and 2 threads')
     parser.add_argument('--peak', action='store_true', help="instead: the convolution's share of the machine's peak")
+    parser.add_argument('--process', action='store_true', help='instead: the command line as a whole, with FITS files')
     parser.add_argument('--one', nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.amdahl and not {1, 2} <= set(args.threads):
@@ -198,7 +223,7 @@ def main():
         print(json.dumps(measure(args.one[0], int(args.one[1]), json.loads(args.one[2]))))
         return
     with tempfile.TemporaryDirectory() as folder:
-        (peak if args.peak else steps)(args, args.pairs or folder)
+        (peak if args.peak else processes if args.process else steps)(args, args.pairs or folder)
 
 
 if __name__ == '__main__':
