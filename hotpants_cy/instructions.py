@@ -12,6 +12,7 @@ __all__ = ['available_instructions', 'convolution_loops', 'loops']
 VARIABLE = 'HOTPANTS_CY_INSTRUCTIONS'
 _CONVOLUTIONS = {'v4': 'vector_convolution_v4', 'v3': 'vector_convolution_v3', 'base': 'vector_convolution_base',
                  'plain': 'plain_convolution'}
+_SUFFIXES = {'v4': ('_v4', '_v3'), 'v3': ('_v3',)}        # of the loops to use, best first
 _RUNS = {'v4': has_v4, 'v3': has_v3, 'base': lambda: True, 'plain': lambda: True}
 
 
@@ -88,5 +89,5 @@ def loops(name):
 
 @functools.cache
 def _loops(name, asked):
-    widest = {'v4': ('_v4', '_v3', ''), 'v3': ('_v3', '')}.get(_best(asked), ('',))
-    return next(module for level in widest if (module := _load(name + level)) is not None)
+    found = (_load(name + suffix) for suffix in _SUFFIXES.get(_best(asked), ()))
+    return next(filter(None, found), None) or _load(name)

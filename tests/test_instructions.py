@@ -1,5 +1,7 @@
 """The widest instruction set is taken, any can be asked for, and all agree."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -61,10 +63,11 @@ def test_avx2_gets_loops_of_its_own(monkeypatch, name):
 
 
 @pytest.mark.skipif('v4' not in available_instructions(), reason='this CPU has no AVX-512')
-def test_avx512_gets_its_own_where_there_are_some_and_else_those_of_avx2(monkeypatch):
+@pytest.mark.parametrize('name', [*NAMES, 'exact'])
+def test_avx512_gets_loops_of_its_own_or_else_those_for_avx2(monkeypatch, name):
     monkeypatch.setenv(VARIABLE, 'v4')
-    assert loops('substamps').__name__ == 'hotpants_cy._core.substamps_v4'
-    assert loops('search').__name__ == 'hotpants_cy._core.search_v3'
+    own = importlib.util.find_spec(f'hotpants_cy._core.{name}_v4')
+    assert loops(name).__name__ == f'hotpants_cy._core.{name}' + ('_v4' if own else '_v3')
 
 
 def test_an_unknown_set_is_refused_by_name(pair, monkeypatch):
