@@ -78,9 +78,10 @@ def compare_ways(args, image, rng):
             model, times = varying_kernel(r, ko, args.size, 0.04, rng), []
             for pays in (False, True):
                 exact_kernel.fft_pays = lambda *_, pays=pays: pays
-                times += seconds([partial(model.convolve_planes, image, noise=NOISE, exact=True)], args.repeat)
+                job = partial(model.convolve_planes, image, noise=NOISE, exact=True, n_threads=1)
+                times += seconds([job], args.repeat, time.process_time)
             n = (ko + 1) * (ko + 2) // 2 + (2 * ko + 1) * (2 * ko + 2) // 2 + 2
-            row(r, ko, *times, (2 * r + 1)**2 * (4 + ko) / times[0] * times[1] / n)
+            row(r, ko, *times, exact_kernel.n_taps(model, 1) / times[0] * times[1] / n)
 
 
 def compare_images(args, image, rng):

@@ -16,6 +16,7 @@ from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.spatial import RegionFrame
 
 SHAPE, ORIGIN = (93, 110), (7, 400)
+WIDE = (2000, 2400)             # a field in which the kernel of a few pixels hardly varies
 NOISE = NoiseModel(1.5, 4)
 
 
@@ -55,6 +56,7 @@ def model_of(ko, half=5, shape=SHAPE, amplitude=0.03):
 
 
 def planes(shape=SHAPE, flagged=0.01):
+    """Sky, a star as bright as they get, and bad pixels, alone and in a heap."""
     rng = np.random.default_rng(2)
     data = rng.normal(300, 17, shape).astype('f4')
     data[40:43, 50:53] = 60000
@@ -85,12 +87,41 @@ def exactly(model, data, flags, **options):
 
 @pytest.mark.parametrize('instructions', available_instructions())
 @pytest.mark.parametrize('ko', [0, 1, 2, 3, 5])
-def test_planes_are_those_of_brute_force(ko, instructions, monkeypatch):
+@pytest.mark.parametrize('field', [SHAPE, WIDE], ids=['it varies wildly', 'it varies slowly'])
+def test_planes_are_those_of_brute_force(field, ko, instructions, monkeypatch):
     monkeypatch.setenv(VARIABLE, instructions)
-    model, (data, flags) = model_of(ko), planes()
+    model, (data, flags) = model_of(ko, shape=field), planes()
     expected = brute_force(model, data, NOISE.variance(data), flags)
     assert len(set(expected[2].ravel())) > 5
     assert_equal_planes(exactly(model, data, flags), expected)
+
+
+@pytest.mark.parametrize('instructions', available_instructions())
+@pytest.mark.parametrize('level', [0, 300])
+def test_stars_galaxies_and_hot_pixels_are_as_exact(level, instructions, monkeypatch):
+    """Most sums are in single precision here, with taps that fall off as those of real kernels do."""
+    monkeypatch.setenv(VARIABLE, instructions)
+    basis, rng = GaussianBasis(10, (6, 4, 2), (0.7, 1.5, 3.0)), np.random.default_rng(8)
+    sizes = np.abs(basis.images[1:]).sum(axis=(1, 2))
+    terms = rng.normal(0, 0.1, (6, len(sizes))) / sizes / np.sqrt(len(sizes))
+    solution = np.concatenate([[0.9], terms.T.ravel(), [0, 0, 0]])
+    model = KernelModel(solution, basis, 2, 1, RegionFrame(ORIGIN, WIDE), 't', 21)
+    data, (y, x) = rng.normal(level, 17, (75, 330)), np.mgrid[:75, :330]
+    for where, height, width in [(30, 300, 1.5), (100, 3e4, 1.5), (170, 2000, 8), (240, 3e4, 0.1)]:
+        data += height * np.exp(-0.5 * ((x - where)**2 + (y - 40)**2) / width**2)
+    data, none = data.astype('f4'), np.zeros(data.shape, 'i4')
+    variance = (np.abs(data - level) + 300).astype('f4')
+    found = model.convolve_planes(data, variance, none, fill=np.nan, background=True, exact=True)
+    assert_equal_planes(found, brute_force(model, data, variance, none), 10)
+
+
+@pytest.mark.parametrize('good_fraction', [0, 0.3, 0.9, 0.99, 1])
+@pytest.mark.parametrize('flagged', [0.003, 0.2, 0.8])
+def test_any_number_of_bad_pixels_and_any_fraction(flagged, good_fraction):
+    model, (data, flags) = model_of(2, shape=WIDE), planes(flagged=flagged)
+    *_, expected = brute_force(model, data, data, flags, good_fraction=good_fraction)
+    *_, found = model.convolve_planes(data, flags=flags, exact=True, good_fraction=good_fraction)
+    assert_array_equal(found[5:-5, 5:-5], expected[5:-5, 5:-5])
 
 
 @pytest.mark.parametrize('half', [1, 2, 8])
@@ -163,13 +194,24 @@ def test_large_kernels_go_by_fft_and_nothing_but_the_time_tells(ko, plain, monke
     assert_equal_planes(found, brute_force(model, data, NOISE.variance(data), flags, plain))
 
 
-def test_when_the_fft_pays():
+@pytest.mark.parametrize('instructions', available_instructions())
+def test_when_the_fft_pays(instructions, monkeypatch):
+    monkeypatch.setenv(VARIABLE, instructions)
     data = np.random.default_rng(3).normal(300, 10, (200, 200)).astype('f4')
     none = np.empty((0, 0), 'f4')
-    assert not exact_kernel.fft_pays(model_of(2, 10), data, none, None)
+    assert not exact_kernel.fft_pays(model_of(2, 8), data, none, None)
     assert exact_kernel.fft_pays(model_of(2, 30), data, none, None)
     data[100, 100] = np.nan
     assert not exact_kernel.fft_pays(model_of(2, 30), data, none, None)
+
+
+@pytest.mark.skipif('v4' not in available_instructions(), reason='this CPU has no AVX-512')
+def test_wider_vectors_sum_faster_so_that_the_fft_pays_later(monkeypatch):
+    data, pays = np.random.default_rng(3).normal(300, 10, (200, 200)).astype('f4'), {}
+    for instructions in ('base', 'v3', 'v4'):
+        monkeypatch.setenv(VARIABLE, instructions)
+        pays[instructions] = [exact_kernel.fft_pays(model_of(1, half), data, data, None) for half in (18, 28, 40)]
+    assert pays == {'base': [True, True, True], 'v3': [False, True, True], 'v4': [False, False, True]}
 
 
 # -- subtractions -----------------------------------------------------------------------------------

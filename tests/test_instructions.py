@@ -70,6 +70,10 @@ def test_avx512_gets_loops_of_its_own_or_else_those_for_avx2(monkeypatch, name):
     assert loops(name).__name__ == f'hotpants_cy._core.{name}' + ('_v4' if own else '_v3')
 
 
+def test_the_exact_kernel_has_loops_for_avx512():
+    assert ('v4' in available_instructions()) <= bool(importlib.util.find_spec('hotpants_cy._core.exact_v4'))
+
+
 def test_an_unknown_set_is_refused_by_name(pair, monkeypatch):
     monkeypatch.setenv(VARIABLE, 'v5')
     with pytest.raises(hp.HotpantsError, match=r'^HOTPANTS_CY_INSTRUCTIONS=v5: this build on this CPU has .*plain$'):

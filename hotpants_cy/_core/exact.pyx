@@ -2,10 +2,10 @@
 """Convolution with the kernel of each pixel: image, variance and mask in one pass (spec 7, without its blocks).
 
 Blocks of pixels are worked on here too, but only to keep pixels near the processor: in each row of a block the kernel
-is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  A_0 is summed in
-double precision.  What has the factor d is small but near bright stars: where no pixel adds more than the noise to a
-sum, the sum is taken in single precision, and errs by less than a millionth of it.  The variance takes the kernel
-squared at each pixel, in single precision.
+is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  The image is convolved
+with each A: near the middle of the kernel in double precision, and in single precision further out, where the taps are
+so small that no sum can exceed the noise; then its rounding is less than a millionth of it.  So is the variance, with
+the coefficients of the polynomial squared, and only where these can change its seventh digit.
 """
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, sqrt
@@ -17,11 +17,14 @@ cdef enum:
     BAD_OUTPUT = 0x8000        # OUTPUT_ISBAD
     BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
     OK_CONVOLVED = 0x40        # OK_CONV
-    ROWS = 6 * TILE_ROWS       # pixels of a block in y
-    COLUMNS = 48               # and in x: whole tiles, whatever the vectors hold
+    NO_VARIANCE = 0
+    PLAIN_VARIANCE = 1         # convolved with the kernel
+    SQUARE_VARIANCE = 2        # convolved with its square
+    ROWS = 24                  # pixels of a block in y
     GROUP = TILE_COLUMNS * FLOATS
     STEP = TILE_COLUMNS * DOUBLES
-    FOLD = 64                  # terms summed in single precision before their sum is put aside
+
+LANES = FLOATS                 # numbers in a vector of single precision
 
 
 cdef struct Kernel:
@@ -40,24 +43,37 @@ cdef struct Block:
     Py_ssize_t nx
     Py_ssize_t ny
     Py_ssize_t stride          # of the source pixels that the block sees
-    double middle              # normalised position where the distance is 0
-    double *terms              # those of the kernel in powers of the distance
-    double *totals             # and their sums over all taps
+    double middle_x            # normalised position where the distances are 0
+    double middle_y
+    double size                # of the kernel there: root of the sum of the squares
+    double *terms              # those of the kernel in powers of the distances
+    double *totals             # those of the sum of all taps
+    double *of_level           # and these in powers of the distances
     double *row                # all A of one row, (order + 1, area)
-    double *kernels            # the same of the rows of a tile
+    double *outside            # their sizes from each ring of taps outwards, (order + 1, half + 2)
+    double *kernels            # all A of the rows of a tile
     double *sums               # output pixels of these rows for each A
     double *distance           # of each column
+    double *squared            # of each column of source pixels the sum of the squares
+    double *steps              # and of the steps from row to row
     double *image              # source pixels, without the level of the sky
-    double *weights            # 0 for bad source pixels, else 1
-    double *good               # sums of weights of a tile
+    double *weights            # 0 for bad source pixels, else 1; or the variance in double precision
+    double *good               # sums of weights of a row
     double *total
-    float *taps                # all A of these rows in single precision
+    float *single_terms        # of the kernel in single precision
+    float *taps                # all A of the rows of a tile
+    float *squares             # and of the kernel squared
     float *singles             # image and variance in single precision
     float *variance
     float *distances
-    float *slopes              # sums of a row
+    float *partial             # sums of the rows of a tile in single precision
     float *variances
-    int *bright                # whether a row of source pixels needs double precision
+    int *n_double              # rings of taps of each A that need double precision
+    int *n_squares             # and of each term of the kernel squared that matter
+    int *n_all                 # and all there are
+    int *enough                # whether a footprint of a row has enough weight on good pixels
+    int *starts                # where each row of source pixels begins in the list of bad ones
+    int *bad                   # columns of these
     int *across                # flags seen in the row of each footprint
     int *seen                  # and in the whole footprint
 
@@ -78,22 +94,33 @@ cdef Py_ssize_t lay_out(Block *b, int order, Py_ssize_t width, double *work) noe
     b.stride = COLUMNS + width - 1
     b.terms = work
     b.totals = b.terms + n_terms(order) * area
-    b.row = b.totals + n_terms(order)
-    b.kernels = b.row + (order + 1) * area
+    b.of_level = b.totals + n_terms(order)
+    b.row = b.of_level + n_terms(order)
+    b.outside = b.row + (order + 1) * area
+    b.kernels = b.outside + (order + 1) * (width // 2 + 2)
     b.sums = b.kernels + TILE_ROWS * (order + 1) * area
     b.distance = b.sums + (order + 1) * TILE_ROWS * COLUMNS
-    b.image = b.distance + COLUMNS
+    b.squared = b.distance + COLUMNS
+    b.steps = b.squared + b.stride
+    b.image = b.steps + b.stride
     b.weights = b.image + patch
     b.good = b.weights + patch
     b.total = b.good + COLUMNS
-    b.taps = <float *> (b.total + COLUMNS)
-    b.singles = b.taps + TILE_ROWS * (order + 1) * area
+    b.single_terms = <float *> (b.total + COLUMNS)
+    b.taps = b.single_terms + n_terms(order) * area
+    b.squares = b.taps + TILE_ROWS * (order + 1) * area
+    b.singles = b.squares + TILE_ROWS * (2 * order + 1) * area
     b.variance = b.singles + patch
     b.distances = b.variance + patch
-    b.slopes = b.distances + COLUMNS
-    b.variances = b.slopes + COLUMNS
-    b.bright = <int *> (b.variances + COLUMNS)
-    b.across = b.bright + ROWS + width - 1
+    b.partial = b.distances + COLUMNS
+    b.variances = b.partial + TILE_ROWS * COLUMNS
+    b.n_double = <int *> (b.variances + TILE_ROWS * COLUMNS)
+    b.n_squares = b.n_double + order + 1
+    b.n_all = b.n_squares + 2 * order + 1
+    b.enough = b.n_all + order + 1
+    b.starts = b.enough + COLUMNS
+    b.bad = b.starts + ROWS + width
+    b.across = b.bad + patch
     b.seen = b.across + row
     return <double *> (b.seen + ROWS * COLUMNS + 1) - work + 1
 
@@ -108,17 +135,16 @@ def work_size(int order, Py_ssize_t width):
 include "exact_kernel.pxi"
 
 
-# -- image and variance -----------------------------------------------------------------------------
+# -- pixels of a block --------------------------------------------------------------------------------
 
-cdef double gather_variance(const float[:, ::1] image, const float[:, ::1] variance, double inverse_gain,
-                            double read_variance, const Kernel *k, const Block *b) noexcept nogil:
-    """Variance of the source pixels of a block; return its mean in the row where that is least."""
+cdef void gather_variance(const float[:, ::1] image, const float[:, ::1] variance, double inverse_gain,
+                          double read_variance, const Kernel *k, const Block *b) noexcept nogil:
+    """Variance of the source pixels of a block."""
     cdef Py_ssize_t x, y, half = k.width // 2, n = b.nx + k.width - 1
     cdef const float *row
     cdef float *out
-    cdef double total, least = 0
     for y in range(b.ny + k.width - 1):
-        out, total = b.variance + y * b.stride, 0
+        out = b.variance + y * b.stride
         if variance.shape[0] > 0:
             row = &variance[b.y0 - half + y, b.x0 - half]
             for x in range(n):
@@ -127,166 +153,110 @@ cdef double gather_variance(const float[:, ::1] image, const float[:, ::1] varia
             row = &image[b.y0 - half + y, b.x0 - half]
             for x in range(n):
                 out[x] = <float> (fabs(<double> row[x]) * inverse_gain + read_variance)
-        for x in range(n):
-            total += out[x]
         for x in range(n, b.stride):
             out[x] = 0
-        least = total / n if y == 0 or total / n < least else least
-    return least
 
 
-cdef void gather(const float[:, ::1] image, float level, double limit, const Kernel *k, const Block *b) noexcept nogil:
-    """Source pixels of a block, and zeros where whole tiles reach beyond them; which rows exceed the limit."""
+cdef void find_range(const Kernel *k, const Block *b, float *lowest, float *highest) noexcept nogil:
+    """Lowest and highest variance that a block sees; what is not a number is the highest."""
+    cdef Py_ssize_t x, y
+    cdef const bits *row
+    cdef bits low, high
+    # positive numbers are ordered as the integers of the same bits are, which compare faster
+    low = high = (<const bits *> b.variance)[0]
+    for y in range(b.ny + k.width - 1):
+        row = <const bits *> (b.variance + y * b.stride)
+        for x in range(b.nx + k.width - 1):
+            low = min(low, row[x])
+            high = max(high, row[x])
+    (<bits *> lowest)[0] = low
+    (<bits *> highest)[0] = high
+
+
+cdef void gather(const float[:, ::1] image, float level, const Kernel *k, const Block *b) noexcept nogil:
+    """Source pixels of a block, and zeros where whole tiles reach beyond them; what each column adds to their size."""
     cdef Py_ssize_t x, y, half = k.width // 2, n = b.nx + k.width - 1
     cdef const float *row
     cdef double *out
     cdef float *single
-    cdef int n_bright
+    for x in range(n):
+        b.squared[x] = b.steps[x] = 0
     for y in range(b.ny + k.width - 1):
         row = &image[b.y0 - half + y, b.x0 - half]
-        out, single, n_bright = b.image + y * b.stride, b.singles + y * b.stride, 0
+        out, single = b.image + y * b.stride, b.singles + y * b.stride
         for x in range(n):
             out[x] = <double> row[x] - level
             single[x] = <float> out[x]
-            n_bright += not fabs(out[x]) <= limit
+            b.squared[x] += out[x] * out[x]
+        for x in range(n if y > 0 else 0):
+            b.steps[x] += fabs(out[x] - out[x - b.stride])
         for x in range(n, b.stride):
             out[x] = single[x] = 0
-        b.bright[y] = n_bright
 
 
-cdef double noise_limit(double variance, const Kernel *k, const Block *b) noexcept nogil:
-    """How bright a pixel may be for its share in what the distance changes to stay below the noise."""
-    cdef Py_ssize_t i
-    cdef double squares = 0, steep = steepest(k, b)
-    render_row(k, b, k.y[b.y0 + b.ny // 2], b.row)
-    for i in range(k.area):
-        squares += b.row[i] * b.row[i]
-    return sqrt(variance * squares) / steep if steep > 0 else INFINITY
+include "exact_sums.pxi"
+include "exact_flags.pxi"
 
 
-cdef void sum_doubles(int p, const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
-    """Sums of ``n`` rows, one or all of a tile, with A_p in double precision."""
-    cdef Py_ssize_t column, r, w = k.width, far = (k.order + 1) * k.area, stride = b.stride
-    cdef const double *pixels
-    cdef const double *taps = b.kernels + p * k.area
-    cdef double *sums
-    for column in range((b.nx + 2 * STEP - 1) // (2 * STEP)):
-        pixels = b.image + y * stride + column * 2 * STEP
-        sums = b.sums + p * TILE_ROWS * COLUMNS + column * 2 * STEP
-        if n < TILE_ROWS or w < TILE_ROWS:
-            for r in range(n):
-                add_row(w, pixels + r * stride, stride, taps + r * far, far, w, sums + r * COLUMNS)
-            continue
-        # rows of pixels that all footprints share, then what each has before and after them
-        add_tile_rows(w - TILE_ROWS + 1, pixels + (TILE_ROWS - 1) * stride, stride, taps + (TILE_ROWS - 1) * w, far, w,
-                      sums, COLUMNS)
-        for r in range(TILE_ROWS):
-            add_row(TILE_ROWS - 1 - r, pixels + r * stride, stride, taps + r * far, far, w, sums + r * COLUMNS)
-            add_row(r, pixels + w * stride, stride, taps + r * far + (w - r) * w, far, w, sums + r * COLUMNS)
-
-
-cdef void sum_singles(bint sloped, int kind, const Kernel *k, const Block *b, Py_ssize_t y,
-                      const float *taps) noexcept nogil:
-    """Sums of one row in single precision, some rows of taps at a time."""
-    cdef Py_ssize_t x, j, w = k.width, fold = max(1, FOLD // k.width), p
-    for x in range(COLUMNS):
-        b.slopes[x] = b.variances[x] = 0
-    for x in range((b.nx + GROUP - 1) // GROUP):
-        j = 0
-        while j < w:
-            p = (y + j) * b.stride + x * GROUP
-            add_singles(k.order, sloped, kind, min(fold, w - j), b.singles + p, b.variance + p, b.stride, taps + j * w,
-                        w, b.distances + x * GROUP, b.slopes + x * GROUP, b.variances + x * GROUP)
-            j += fold
-
-
-cdef double polynomial(const double *c, int order, double x, double y) noexcept nogil:
-    cdef int p, q
-    cdef double row, total = 0
-    for p in range(order, -1, -1):
-        row = 0
-        for q in range(order - p, -1, -1):
-            row = row * y + c[term(order, p, q)]
-        total = total * x + row
-    return total
-
-
-cdef void convolve_rows(int kind, float level, const double *background, int background_order, const Kernel *k,
-                        const Block *b, Py_ssize_t y, Py_ssize_t n, float[:, ::1] image_out,
-                        float[:, ::1] variance_out) noexcept nogil:
-    """Image and variance of ``n`` rows of the block; all is added up before it is rounded."""
-    cdef Py_ssize_t x, r, s, far = (k.order + 1) * k.area
-    cdef int p, n_bright = 0
-    cdef double total, d
-    for s in range(y, y + n + k.width - 1):
-        n_bright += b.bright[s]
-    for x in range((k.order + 1) * TILE_ROWS * COLUMNS):
-        b.sums[x] = 0
-    for r in range(n):
-        render_row(k, b, k.y[b.y0 + y + r], b.kernels + r * far)
-    for x in range(n * far):
-        b.taps[x] = <float> b.kernels[x]
-    for p in range(k.order + 1 if n_bright else 1):
-        sum_doubles(p, k, b, y, n)
-    for r in range(n):
-        if kind != NO_VARIANCE or k.order > 0 and not n_bright:
-            sum_singles(k.order > 0 and not n_bright, kind, k, b, y + r, b.taps + r * far)
-        for x in range(b.nx):
-            d, total = b.distance[x], 0
-            for p in range(k.order if n_bright else 0, -1, -1):
-                total = total * d + b.sums[(p * TILE_ROWS + r) * COLUMNS + x]
-            if k.order > 0 and not n_bright:
-                total += d * b.slopes[x]
-            total += level * polynomial(b.totals, k.order, d, k.y[b.y0 + y + r])
-            if background_order >= 0:
-                total += polynomial(background, background_order, k.x[b.x0 + x], k.y[b.y0 + y + r])
-            image_out[b.y0 + y + r, b.x0 + x] = <float> total
-        if kind != NO_VARIANCE:
-            for x in range(b.nx):
-                variance_out[b.y0 + y + r, b.x0 + x] = b.variances[x]
-
+# -- the whole ---------------------------------------------------------------------------------------
 
 cdef void convolve_block(int kind, float level, const double *background, int background_order, const Kernel *k,
                          const Block *b, float[:, ::1] image_out, float[:, ::1] variance_out) noexcept nogil:
     cdef Py_ssize_t y = 0, n
     while y < b.ny:
         n = TILE_ROWS if b.ny - y >= TILE_ROWS else 1
-        convolve_rows(kind, level, background, background_order, k, b, y, n, image_out, variance_out)
+        render_rows(k, b, y, n)
+        if kind == SQUARE_VARIANCE:
+            square_rows(k, b, n)
+        if kind != NO_VARIANCE:
+            convolve_variance(kind, k, b, y, n, variance_out)
+        hollow_rows(k, b, n)
+        sum_image(level, k, b, y, n)
+        put_image(background, background_order, k, b, y, n, image_out)
         y += n
 
 
-include "exact_flags.pxi"
-
-
-# -- the whole ---------------------------------------------------------------------------------------
-
 cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, const float[:, ::1] variance,
                         const int[:, ::1] flags, const Kernel *k, double inverse_gain, double read_variance,
-                        double good_fraction, float level, double scatter, const double *background,
-                        int background_order, float[:, ::1] image_out, float[:, ::1] variance_out,
-                        int[:, ::1] flags_out, double *work) noexcept nogil:
+                        double good_fraction, float level, const double *background, int background_order,
+                        float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out,
+                        double *work) noexcept nogil:
     cdef Py_ssize_t x, half = k.width // 2, column
-    cdef double least = scatter * scatter
+    cdef float lowest = 0, highest = 0
+    cdef int block_kind
     cdef Block b
     lay_out(&b, k.order, k.width, work)
     b.y0 = band * ROWS + half
     b.ny = min(ROWS, image.shape[0] - half - b.y0)
     if b.ny <= 0 or image.shape[1] < k.width:
         return
+    b.middle_y = 0.5 * (k.y[b.y0] + k.y[b.y0 + b.ny - 1])
+    add_taps(k, b.totals)
+    for x in range(k.order + 1):
+        b.n_all[x] = <int> half + 1
     for column in range((image.shape[1] - k.width + COLUMNS) // COLUMNS):
         b.x0 = half + column * COLUMNS
         b.nx = min(COLUMNS, image.shape[1] - half - b.x0)
-        b.middle = 0.5 * (k.x[b.x0] + k.x[b.x0 + b.nx - 1])
+        b.middle_x = 0.5 * (k.x[b.x0] + k.x[b.x0 + b.nx - 1])
         for x in range(COLUMNS):
-            b.distance[x] = k.x[b.x0 + min(x, b.nx - 1)] - b.middle
+            b.distance[x] = k.x[b.x0 + min(x, b.nx - 1)] - b.middle_x
             b.distances[x] = <float> b.distance[x]
-        shift_kernel(k, &b)
+        shift(k.order, k.area, &b, k.terms, b.terms)
+        shift(k.order, 1, &b, b.totals, b.of_level)
+        for x in range(n_terms(k.order) * k.area):
+            b.single_terms[x] = <float> b.terms[x]
         if image_out.shape[0] > 0:
             if kind != NO_VARIANCE:
-                least = gather_variance(image, variance, inverse_gain, read_variance, k, &b)
-            add_taps(k, &b)
-            gather(image, level, noise_limit(least, k, &b), k, &b)
-            convolve_block(kind, level, background, background_order, k, &b, image_out, variance_out)
+                gather_variance(image, variance, inverse_gain, read_variance, k, &b)
+                find_range(k, &b, &lowest, &highest)
+            weigh_rings(k, &b)
+            gather(image, level, k, &b)
+            choose_precision(k, &b)
+            block_kind = kind
+            if kind == SQUARE_VARIANCE and not choose_squares(lowest, highest, k, &b):
+                convolve_variance_tap_by_tap(k, &b, variance_out)
+                block_kind = NO_VARIANCE
+            convolve_block(block_kind, level, background, background_order, k, &b, image_out, variance_out)
         if flags_out.shape[0] > 0:
             convolve_flags(flags, good_fraction, k, &b, flags_out)
 
@@ -299,15 +269,15 @@ def n_bands(Py_ssize_t n_rows, Py_ssize_t width):
 def convolve_exactly(const float[:, ::1] image, const float[:, ::1] variance, const int[:, ::1] flags,
                      const double[:, ::1] terms, int order, const double[::1] x, const double[::1] y,
                      bint plain_variance, double inverse_gain, double read_variance, double good_fraction, float level,
-                     double scatter, const double[::1] background, int background_order, float[:, ::1] image_out,
+                     const double[::1] background, int background_order, float[:, ::1] image_out,
                      float[:, ::1] variance_out, int[:, ::1] flags_out, double[:, ::1] work, Py_ssize_t first,
                      Py_ssize_t stop):
     """Convolve bands ``first`` to ``stop`` of rows with the kernel of each pixel.
 
     ``terms`` are what multiplies the monomials of ``order``, p outer, flattened and from the last pixel to the first;
-    ``x`` and ``y`` are the normalised positions of all columns and rows.  ``level`` and ``scatter`` are those of the
-    sky, to choose the precision by; ``background`` has the coefficients of a polynomial to be added, of order -1 if
-    there is none. An output of shape (0, 0) leaves its part out, that of the image the variance too; ``flags_out`` is
+    ``x`` and ``y`` are the normalised positions of all columns and rows.  ``level`` is that of the sky, which is taken
+    off for precision; ``background`` has the coefficients of a polynomial to be added, of order -1 if there is none. An
+    output of shape (0, 0) leaves its part out, that of the image the variance too; ``flags_out`` is
     added to. Without a ``variance`` plane (shape (0, 0)) that of a pixel is ``abs(pixel) * inverse_gain +
     read_variance``. ``work`` has a row of `work_size` numbers per thread.  The frame of half a kernel is not touched.
     """
@@ -324,4 +294,4 @@ def convolve_exactly(const float[:, ::1] image, const float[:, ::1] variance, co
         kind = PLAIN_VARIANCE if plain_variance else SQUARE_VARIANCE
     for band in prange(first, stop, nogil=True, schedule='dynamic', num_threads=n_threads):
         convolve_band(band, kind, image, variance, flags, &k, inverse_gain, read_variance, good_fraction, level,
-                      scatter, added, background_order, image_out, variance_out, flags_out, &work[threadid(), 0])
+                      added, background_order, image_out, variance_out, flags_out, &work[threadid(), 0])

@@ -1,59 +1,214 @@
 # The kernel of `exact.pyx` in a block and in its rows.
 
-cdef void shift_kernel(const Kernel *k, const Block *b) noexcept nogil:
-    """Terms in powers of the distance to the middle of the block: Taylor's shift, power of y by power of y."""
+cdef void shift(int order, Py_ssize_t area, const Block *b, const double *terms, double *shifted) noexcept nogil:
+    """Terms in powers of the distances to the middle of the block: Taylor's shift, in x and then in y."""
     cdef int p, q, m
     cdef Py_ssize_t i
     cdef double *low
     cdef double *high
-    for i in range(n_terms(k.order) * k.area):
-        b.terms[i] = k.terms[i]
-    for q in range(k.order):
-        for m in range(k.order - q):
-            for p in range(k.order - q - 1, m - 1, -1):
-                low, high = b.terms + term(k.order, p, q) * k.area, b.terms + term(k.order, p + 1, q) * k.area
-                for i in range(k.area):
-                    low[i] = low[i] + b.middle * high[i]
+    for i in range(n_terms(order) * area):
+        shifted[i] = terms[i]
+    for q in range(order):
+        for m in range(order - q):
+            for p in range(order - q - 1, m - 1, -1):
+                low, high = shifted + term(order, p, q) * area, shifted + term(order, p + 1, q) * area
+                for i in range(area):
+                    low[i] = low[i] + b.middle_x * high[i]
+    for p in range(order):
+        for m in range(order - p):
+            for q in range(order - p - 1, m - 1, -1):
+                low, high = shifted + term(order, p, q) * area, shifted + term(order, p, q + 1) * area
+                for i in range(area):
+                    low[i] = low[i] + b.middle_y * high[i]
 
 
-cdef void render_row(const Kernel *k, const Block *b, double y, double *row) noexcept nogil:
-    """All A of one row."""
-    cdef int p, q
-    cdef Py_ssize_t i
+cdef inline double y_distance(const Kernel *k, const Block *b, Py_ssize_t y) noexcept nogil:
+    """From the middle of the block to one of its rows."""
+    return k.y[b.y0 + y] - b.middle_y
+
+
+cdef void render(const Kernel *k, const Block *b, double y, const int *n_rings, double *row) noexcept nogil:
+    """All A of one row, at the rows of so many rings of taps."""
+    cdef int p, q, last
+    cdef Py_ssize_t i, first
     cdef double *out
     cdef const double *part
+    cdef const double *next_part
     for p in range(k.order + 1):
-        out = row + p * k.area
-        part = b.terms + term(k.order, p, k.order - p) * k.area
-        for i in range(k.area):
-            out[i] = part[i]
-        for q in range(k.order - p - 1, -1, -1):
+        first, last = (k.width // 2 + 1 - n_rings[p]) * k.width, k.order - p
+        out, part = row + p * k.area, b.terms + term(k.order, p, last) * k.area
+        next_part = part - k.area if last > 0 else part
+        for i in range(first, k.area - first):
+            out[i] = part[i] * y + next_part[i] if last > 0 else part[i]
+        for q in range(last - 2, -1, -1):
             part = b.terms + term(k.order, p, q) * k.area
+            for i in range(first, k.area - first):
+                out[i] = out[i] * y + part[i]
+
+
+cdef void render_singles(const Kernel *k, const Block *b, float y, float *row) noexcept nogil:
+    """All A of one row in single precision."""
+    cdef int p, q, last
+    cdef Py_ssize_t i
+    cdef float *out
+    cdef const float *part
+    cdef const float *next_part
+    for p in range(k.order + 1):
+        last = k.order - p
+        out, part = row + p * k.area, b.single_terms + term(k.order, p, last) * k.area
+        next_part = part - k.area if last > 0 else part
+        for i in range(k.area):
+            out[i] = part[i] * y + next_part[i] if last > 0 else part[i]
+        for q in range(last - 2, -1, -1):
+            part = b.single_terms + term(k.order, p, q) * k.area
             for i in range(k.area):
                 out[i] = out[i] * y + part[i]
 
 
-cdef void add_taps(const Kernel *k, const Block *b) noexcept nogil:
+cdef void add_taps(const Kernel *k, double *totals) noexcept nogil:
     """Sums of the terms over all taps."""
     cdef Py_ssize_t t, i
     for t in range(n_terms(k.order)):
-        b.totals[t] = 0
+        totals[t] = 0
         for i in range(k.area):
-            b.totals[t] += b.terms[t * k.area + i]
+            totals[t] += k.terms[t * k.area + i]
 
 
-cdef double steepest(const Kernel *k, const Block *b) noexcept nogil:
-    """Upper limit of what a tap may gain over the distance from the middle to the edge of the block."""
-    cdef int p, q
-    cdef Py_ssize_t i
-    cdef double largest, total = 0, factor = 1, reach = fabs(b.distance[0])
-    cdef const double *part
-    for p in range(1, k.order + 1):
-        factor = factor * reach
-        for q in range(k.order - p + 1):
-            part = b.terms + term(k.order, p, q) * k.area
-            largest = 0
-            for i in range(k.area):
-                largest = max(largest, fabs(part[i]))
-            total += factor * largest
+# -- which taps need what ----------------------------------------------------------------------------
+
+cdef double LARGEST_SUM = 2    # in single precision, in units of the noise: it errs by some 1e-7 of itself
+cdef double MEAN_STEP = 0.886  # from the mean difference of two pixels to their scatter
+cdef double NEGLIGIBLE = 4e-7  # of the variance, for each of its terms
+cdef double STEEP = 0.5        # change of the kernel in a block from which the terms of its square may cancel
+
+
+cdef double ring(const double *taps, Py_ssize_t width, Py_ssize_t margin) noexcept nogil:
+    """Sum of the squares of the taps that are so far from the edge of the kernel."""
+    cdef Py_ssize_t i, n = width - 1 - 2 * margin, last = n * (width + 1)
+    cdef const double *corner = taps + margin * (width + 1)
+    cdef double total = corner[0] * corner[0] if n == 0 else 0
+    for i in range(n):                               # along the edges, each to the corner before the next
+        total += corner[i]**2 + corner[last - i]**2 + corner[(i + 1) * width]**2 + corner[last - (i + 1) * width]**2
     return total
+
+
+cdef void weigh_rings(const Kernel *k, Block *b) noexcept nogil:
+    """Upper limits of the size of each A from each ring of taps outwards, times its power of the largest distance.
+
+    The size is the root of the sum of the squares.
+    """
+    cdef Py_ssize_t h, half = k.width // 2
+    cdef int p, q
+    cdef double total, factor
+    for h in range((k.order + 1) * (half + 2)):
+        b.outside[h] = 0
+    for p in range(k.order + 1):
+        for q in range(k.order - p + 1):
+            total, factor = 0, fabs(b.distance[0])**p * fabs(y_distance(k, b, 0))**q
+            for h in range(half, -1, -1):
+                total += ring(b.terms + term(k.order, p, q) * k.area, k.width, half - h)
+                b.outside[p * (half + 2) + h] += factor * sqrt(total)
+            if p == 0 and q == 0:
+                b.size = b.outside[0]
+
+
+cdef inline Py_ssize_t whole_tile(Py_ssize_t n_rings, const Kernel *k) noexcept nogil:
+    """So many rings or none: fewer would not fill the rows of a tile."""
+    return min(max(n_rings, TILE_ROWS // 2), k.width // 2 + 1) if n_rings else 0
+
+
+cdef double noise(const Kernel *k, const Block *b) noexcept nogil:
+    """Scatter of the source pixels of a block, from row to row in the column where it is least."""
+    cdef Py_ssize_t x
+    cdef double least = INFINITY
+    for x in range(b.nx + k.width - 1):
+        least = b.steps[x] if b.steps[x] < least else least
+    return MEAN_STEP * least / max(1, b.ny + k.width - 2)
+
+
+cdef void choose_precision(const Kernel *k, const Block *b) noexcept nogil:
+    """How many rings of taps of each A need double precision: outside no sum can exceed the noise by much."""
+    cdef Py_ssize_t h, x, half = k.width // 2
+    cdef int p
+    cdef double squared = 0, limit = LARGEST_SUM * noise(k, b) * b.size, pixels
+    for x in range(b.nx + k.width - 1):
+        squared += b.squared[x]
+    pixels = sqrt(squared)
+    for p in range(k.order + 1):
+        h = 0
+        # what is not a number needs it everywhere
+        while h <= half and not b.outside[p * (half + 2) + h] * pixels <= limit:
+            h += 1
+        b.n_double[p] = whole_tile(h, k)
+
+
+cdef bint choose_squares(float lowest, float highest, const Kernel *k, const Block *b) noexcept nogil:
+    """How many rings of each term of the kernel squared matter to the variance, whatever the pixels look like.
+
+    Return false if the kernel changes so much in the block that the terms might cancel.
+    """
+    cdef Py_ssize_t h, m, p, half = k.width // 2
+    cdef double change = -b.size, least, sizes
+    for p in range(k.order + 1):
+        change += b.outside[p * (half + 2)]
+    least = NEGLIGIBLE * lowest * (b.size - change)**2
+    for m in range(2 * k.order + 1):
+        h = 0
+        while h <= half:
+            sizes = 0
+            for p in range(max(0, m - k.order), min(m, k.order) + 1):
+                sizes += b.outside[p * (half + 2) + h] * b.outside[(m - p) * (half + 2) + h]
+            if sizes * highest <= least:
+                break
+            h += 1
+        b.n_squares[m] = whole_tile(h, k)
+    return change <= STEEP * b.size
+
+
+# -- taps of some rows ---------------------------------------------------------------------------------
+
+cdef void render_rows(const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
+    """All A of some rows, in single precision, and in double precision where it is needed."""
+    cdef Py_ssize_t r, far = (k.order + 1) * k.area
+    cdef double distance
+    for r in range(n):
+        distance = y_distance(k, b, y + r)
+        render(k, b, distance, b.n_double, b.kernels + r * far)
+        render_singles(k, b, <float> distance, b.taps + r * far)
+
+
+cdef void square_rows(const Kernel *k, const Block *b, Py_ssize_t n) noexcept nogil:
+    """What multiplies the powers of the distance in the kernel squared, of some rows."""
+    cdef Py_ssize_t r, i, first, stop
+    cdef int m, p
+    cdef float *out
+    cdef const float *taps
+    cdef const float *left
+    cdef const float *right
+    for r in range(n):
+        taps = b.taps + r * (k.order + 1) * k.area
+        for m in range(2 * k.order + 1):
+            first = (k.width // 2 + 1 - b.n_squares[m]) * k.width
+            stop = k.area - first
+            out = b.squares + (r * (2 * k.order + 1) + m) * k.area
+            # pairs of A whose powers are m, those that are met twice first
+            for p in range(max(0, m - k.order), (m + 1) // 2):
+                left, right = taps + p * k.area, taps + (m - p) * k.area
+                for i in range(first, stop):
+                    out[i] = 2 * left[i] * right[i] + (out[i] if p > max(0, m - k.order) else 0)
+            if m % 2 == 0:
+                left = taps + m // 2 * k.area
+                for i in range(first, stop):
+                    out[i] = left[i] * left[i] + (out[i] if m > 0 and m < 2 * k.order else 0)
+
+
+cdef void hollow_rows(const Kernel *k, const Block *b, Py_ssize_t n) noexcept nogil:
+    """Zeros in single precision for the taps that are summed in double precision."""
+    cdef Py_ssize_t r, p, i, j, side, first
+    for r in range(n):
+        for p in range(k.order + 1):
+            side = 2 * b.n_double[p] - 1
+            first = (r * (k.order + 1) + p) * k.area + (k.width - side) // 2 * (k.width + 1)
+            for j in range(side):
+                for i in range(side):
+                    b.taps[first + j * k.width + i] = 0

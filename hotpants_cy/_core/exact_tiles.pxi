@@ -2,10 +2,16 @@
 cdef extern from *:
     """
     #if defined(__GNUC__)
-    #if defined(__AVX__)
+    #if defined(__AVX512F__)
+    #define HP_FLOATS 16
+    #define HP_TILE_ROWS 6      /* of 32 registers */
+    #define HP_COLUMNS 144
+    #elif defined(__AVX__)
     #define HP_FLOATS 8
+    #define HP_TILE_ROWS 4      /* of 16 registers */
     #else
     #define HP_FLOATS 4
+    #define HP_TILE_ROWS 4
     #endif
     #define HP_DOUBLES (HP_FLOATS / 2)
     typedef float hp_floats __attribute__((vector_size(4 * HP_FLOATS)));
@@ -15,178 +21,230 @@ cdef extern from *:
     typedef long long hp_bits __attribute__((vector_size(4 * HP_FLOATS)));
     #define HP_INLINE static inline __attribute__((always_inline))
     #define HP_APART static __attribute__((noinline))
+    /* sums that are put aside shall not take registers meanwhile */
+    #define hp_forget() __asm__ volatile ("" ::: "memory")
     static const hp_floats hp_no_floats = {0};
     static const hp_doubles hp_no_doubles = {0};
+    typedef int hp_ints __attribute__((may_alias));
     HP_INLINE hp_doubles hp_size(hp_doubles v) {return (hp_doubles) ((hp_bits) v & 0x7fffffffffffffffLL);}
     #else
     #include <math.h>
     #define HP_FLOATS 1
     #define HP_DOUBLES 1
+    #define HP_TILE_ROWS 4
     typedef float hp_floats;
     typedef float hp_unaligned;
     typedef double hp_doubles;
     typedef double hp_unaligned_doubles;
+    typedef int hp_ints;
     #define HP_INLINE static __inline
     #define HP_APART static
+    #define hp_forget()
     static const hp_floats hp_no_floats = 0;
     static const hp_doubles hp_no_doubles = 0;
     HP_INLINE hp_doubles hp_size(hp_doubles v) {return fabs(v);}
     #endif
-    HP_INLINE hp_floats hp_spread(float v) {return v - hp_no_floats;}
+    #ifndef HP_COLUMNS
+    #define HP_COLUMNS 96
+    #endif
     HP_INLINE hp_doubles hp_spread_double(double v) {return v - hp_no_doubles;}
     /* without this the compiler would make one function of all uses, and keep the tile in memory ... */
-    HP_INLINE void hp_double_tile(int, int, Py_ssize_t, const double *, Py_ssize_t, const double *, Py_ssize_t,
-                                  Py_ssize_t, double *, Py_ssize_t);
-    HP_INLINE void hp_single_tile(int, int, int, Py_ssize_t, const float *, const float *, Py_ssize_t, const float *,
-                                  Py_ssize_t, const float *, float *, float *);
-    HP_INLINE void hp_weight_tile(int, const double *, Py_ssize_t, const double *, Py_ssize_t, const double *,
+    HP_INLINE void hp_slide_singles(int, int, const float *, const float *, const float *, Py_ssize_t, Py_ssize_t,
+                                    Py_ssize_t, hp_floats *);
+    HP_INLINE void hp_slide_doubles(int, int, const double *, const double *, const double *, Py_ssize_t, Py_ssize_t,
+                                    Py_ssize_t, hp_doubles *);
+    HP_INLINE void hp_single_tile(int, const float *, Py_ssize_t, const float *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                  float *, Py_ssize_t);
+    HP_INLINE void hp_double_tile(int, const double *, Py_ssize_t, const double *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                  double *, Py_ssize_t);
+    HP_INLINE void hp_weight_tile(int, int, const double *, Py_ssize_t, const double *, Py_ssize_t, const double *,
                                   double *, double *);
+    HP_INLINE void hp_put_aside(int, hp_floats *, float *, Py_ssize_t);
     /* ... and in one large function the registers would not suffice */
-    HP_APART void hp_add_tile_rows(Py_ssize_t, const double *, Py_ssize_t, const double *, Py_ssize_t, Py_ssize_t,
-                                   double *, Py_ssize_t);
-    HP_APART void hp_add_row(Py_ssize_t, const double *, Py_ssize_t, const double *, Py_ssize_t, Py_ssize_t, double *);
-    HP_APART void hp_add_singles(int, int, int, Py_ssize_t, const float *, const float *, Py_ssize_t, const float *,
-                                 Py_ssize_t, const float *, float *, float *);
-    HP_APART void hp_weigh(int, const double *, Py_ssize_t, const double *, Py_ssize_t, const double *, double *,
+    HP_APART void hp_add_singles(int, const float *, Py_ssize_t, const float *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                 float *, Py_ssize_t);
+    HP_APART void hp_add_doubles(int, const double *, Py_ssize_t, const double *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+                                 double *, Py_ssize_t);
+    HP_APART void hp_weigh(int, int, const double *, Py_ssize_t, const double *, Py_ssize_t, const double *, double *,
                            double *);
     """
     enum:
         FLOATS "HP_FLOATS"
         DOUBLES "HP_DOUBLES"
+        TILE_ROWS "HP_TILE_ROWS"   # so that a tile and what feeds it stay in the registers
+        COLUMNS "HP_COLUMNS"       # of a block: whole tiles, whatever the vectors hold
     ctypedef float floats "hp_floats"
     ctypedef float unaligned "hp_unaligned"
     ctypedef double doubles "hp_doubles"
     ctypedef double unaligned_doubles "hp_unaligned_doubles"
+    ctypedef int bits "hp_ints"
     floats no_floats "hp_no_floats"
     doubles no_doubles "hp_no_doubles"
-    floats spread "hp_spread" (float) noexcept nogil
     doubles spread_double "hp_spread_double" (double) noexcept nogil
     doubles size_of "hp_size" (doubles) noexcept nogil
+    void forget "hp_forget" () noexcept nogil
 
 cdef enum:
-    TILE_ROWS = 4              # of doubles, so that a tile and what feeds it stay in 16 registers
     TILE_COLUMNS = 3           # vectors
-    NO_VARIANCE = 0
-    PLAIN_VARIANCE = 1         # convolved with the kernel
-    SQUARE_VARIANCE = 2        # convolved with its square
+    MOST_VECTORS = 18          # of a tile
+    FOLD = 64                  # terms summed in single precision before their sum is put aside
 
 
-cdef inline void double_tile "hp_double_tile" (int n_rows, int n_columns, Py_ssize_t n, const double *pixels,
-                                               Py_ssize_t stride, const double *taps, Py_ssize_t far, Py_ssize_t width,
-                                               double *sums, Py_ssize_t sums_stride) noexcept nogil:
-    """Add ``n`` rows of pixels to ``n_rows`` output rows, each of which has a kernel of its own.
+cdef inline void slide_singles "hp_slide_singles" (int n_rows, int n_upper, const float *upper, const float *lower,
+                                                   const float *taps, Py_ssize_t far, Py_ssize_t width, Py_ssize_t n,
+                                                   floats *tile) noexcept nogil:
+    """One row of pixels for the first ``n_upper`` output rows, another one, ``n`` rows below, for the rest.
 
-    ``taps`` is the row of the first kernel that the first row of pixels meets; the next kernel, ``far`` away, is one
-    row behind.  The counts are constants where this is called, so that the compiler can unroll the loops.
+    The first output row meets the row ``taps`` of its kernel, of which ``n`` taps count; the next has a kernel of its
+    own, ``far`` away, and meets the row before.
     """
-    cdef Py_ssize_t i, s
+    cdef Py_ssize_t i
+    cdef int row, column
+    cdef float tap
+    cdef floats[TILE_COLUMNS] source
+    for i in range(n):
+        for column in range(TILE_COLUMNS):
+            source[column] = (<const unaligned *> (upper + i + column * FLOATS))[0]
+        for row in range(n_upper):
+            tap = taps[i + row * (far - width)]
+            for column in range(TILE_COLUMNS):
+                tile[row * TILE_COLUMNS + column] = tile[row * TILE_COLUMNS + column] + tap * source[column]
+        for column in range(TILE_COLUMNS if n_upper < n_rows else 0):
+            source[column] = (<const unaligned *> (lower + i + column * FLOATS))[0]
+        for row in range(n_upper, n_rows):
+            tap = taps[i + n * width + row * (far - width)]
+            for column in range(TILE_COLUMNS):
+                tile[row * TILE_COLUMNS + column] = tile[row * TILE_COLUMNS + column] + tap * source[column]
+
+
+cdef inline void slide_doubles "hp_slide_doubles" (int n_rows, int n_upper, const double *upper, const double *lower,
+                                                   const double *taps, Py_ssize_t far, Py_ssize_t width, Py_ssize_t n,
+                                                   doubles *tile) noexcept nogil:
+    """The same in double precision."""
+    cdef Py_ssize_t i
     cdef int row, column
     cdef double tap
-    cdef doubles[TILE_ROWS * TILE_COLUMNS] tile
-    cdef doubles[2 * TILE_COLUMNS] source
-    for row in range(n_rows):
-        for column in range(n_columns):
-            tile[row * n_columns + column] = (<unaligned_doubles *> (sums + row * sums_stride + column * DOUBLES))[0]
-    for s in range(n):
-        for i in range(width):
-            for column in range(n_columns):
-                source[column] = (<const unaligned_doubles *> (pixels + s * stride + i + column * DOUBLES))[0]
-            for row in range(n_rows):
-                tap = taps[row * (far - width) + s * width + i]
-                for column in range(n_columns):
-                    tile[row * n_columns + column] = tile[row * n_columns + column] + tap * source[column]
-    for row in range(n_rows):
-        for column in range(n_columns):
-            (<unaligned_doubles *> (sums + row * sums_stride + column * DOUBLES))[0] = tile[row * n_columns + column]
-
-
-cdef void add_tile_rows "hp_add_tile_rows" (Py_ssize_t n, const double *pixels, Py_ssize_t stride, const double *taps,
-                                            Py_ssize_t far, Py_ssize_t width, double *sums,
-                                            Py_ssize_t sums_stride) noexcept nogil:
-    """Add rows of pixels to the rows of a tile, for two tiles side by side."""
-    cdef int k
-    for k in range(2):
-        double_tile(TILE_ROWS, TILE_COLUMNS, n, pixels + k * TILE_COLUMNS * DOUBLES, stride, taps, far, width,
-                    sums + k * TILE_COLUMNS * DOUBLES, sums_stride)
-
-
-cdef void add_row "hp_add_row" (Py_ssize_t n, const double *pixels, Py_ssize_t stride, const double *taps,
-                                Py_ssize_t far, Py_ssize_t width, double *sums) noexcept nogil:
-    """Add rows of pixels to one output row, as far as two tiles reach."""
-    double_tile(1, 2 * TILE_COLUMNS, n, pixels, stride, taps, far, width, sums, 0)
-
-
-cdef inline void single_tile "hp_single_tile" (int order, bint sloped, int kind, Py_ssize_t n, const float *pixels,
-                                               const float *variances, Py_ssize_t stride, const float *taps,
-                                               Py_ssize_t width, const float *distance, float *slopes,
-                                               float *sums) noexcept nogil:
-    """Add ``n`` rows with the mean slope of the kernel from the middle to each pixel, if wanted, and to the variance.
-
-    ``taps`` are the kernel in the middle, then what multiplies the powers of the ``distance`` to it.
-    """
-    cdef Py_ssize_t i, j, p, area = width * width
-    cdef int column, k
-    cdef floats slope, tap
-    cdef floats[TILE_COLUMNS] d, image, variance
-    for column in range(TILE_COLUMNS):
-        d[column] = (<const unaligned *> (distance + column * FLOATS))[0]
-        image[column] = variance[column] = no_floats
-    for j in range(n):
-        for i in range(width):
-            p = j * width + i
+    cdef doubles[TILE_COLUMNS] source
+    for i in range(n):
+        for column in range(TILE_COLUMNS):
+            source[column] = (<const unaligned_doubles *> (upper + i + column * DOUBLES))[0]
+        for row in range(n_upper):
+            tap = taps[i + row * (far - width)]
             for column in range(TILE_COLUMNS):
-                tap = spread(taps[p])
-                if order > 0:
-                    slope = spread(taps[order * area + p])
-                    for k in range(order - 1, 0, -1):
-                        slope = slope * d[column] + taps[k * area + p]
-                    tap = slope * d[column] + taps[p]
-                    if sloped:
-                        image[column] = image[column] \
-                            + slope * (<const unaligned *> (pixels + j * stride + i + column * FLOATS))[0]
-                if kind == SQUARE_VARIANCE:
-                    tap = tap * tap
-                if kind != NO_VARIANCE:
-                    variance[column] = variance[column] \
-                        + tap * (<const unaligned *> (variances + j * stride + i + column * FLOATS))[0]
-    for column in range(TILE_COLUMNS):
-        (<unaligned *> (slopes + column * FLOATS))[0] = (<unaligned *> (slopes + column * FLOATS))[0] + image[column]
-        (<unaligned *> (sums + column * FLOATS))[0] = (<unaligned *> (sums + column * FLOATS))[0] + variance[column]
+                tile[row * TILE_COLUMNS + column] = tile[row * TILE_COLUMNS + column] + tap * source[column]
+        for column in range(TILE_COLUMNS if n_upper < n_rows else 0):
+            source[column] = (<const unaligned_doubles *> (lower + i + column * DOUBLES))[0]
+        for row in range(n_upper, n_rows):
+            tap = taps[i + n * width + row * (far - width)]
+            for column in range(TILE_COLUMNS):
+                tile[row * TILE_COLUMNS + column] = tile[row * TILE_COLUMNS + column] + tap * source[column]
 
 
-cdef void add_singles "hp_add_singles" (int order, bint sloped, int kind, Py_ssize_t n, const float *pixels,
-                                        const float *variances, Py_ssize_t stride, const float *taps, Py_ssize_t width,
-                                        const float *distance, float *slopes, float *sums) noexcept nogil:
-    """The same, with what is often asked for as constants."""
-    if kind == SQUARE_VARIANCE and order == 1:
-        if sloped:
-            single_tile(1, True, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-        else:
-            single_tile(1, False, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == SQUARE_VARIANCE and order == 2:
-        if sloped:
-            single_tile(2, True, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-        else:
-            single_tile(2, False, SQUARE_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == NO_VARIANCE and order == 1:
-        single_tile(1, True, NO_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
-    elif kind == NO_VARIANCE and order == 2:
-        single_tile(2, True, NO_VARIANCE, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+cdef inline void put_aside "hp_put_aside" (int n_rows, floats *tile, float *sums,
+                                           Py_ssize_t sums_stride) noexcept nogil:
+    cdef int row, column
+    cdef unaligned *out
+    for row in range(n_rows):
+        for column in range(TILE_COLUMNS):
+            out = <unaligned *> (sums + row * sums_stride + column * FLOATS)
+            out[0] = out[0] + tile[row * TILE_COLUMNS + column]
+            tile[row * TILE_COLUMNS + column] = no_floats
+    forget()
+
+
+cdef inline void single_tile "hp_single_tile" (int n_rows, const float *pixels, Py_ssize_t stride, const float *taps,
+                                               Py_ssize_t far, Py_ssize_t width, Py_ssize_t n, float *sums,
+                                               Py_ssize_t sums_stride) noexcept nogil:
+    """Add ``n`` x ``n`` taps times pixels to some output rows, each of which has a kernel of its own.
+
+    ``n_rows`` is constant where this is called, so that the compiler can unroll the loops and keep the tile in
+    registers.  Above the rows that all outputs see are as many that only the first see as there are below that only the
+    last see: they are taken together.
+    """
+    cdef Py_ssize_t k, fold = max(1, FOLD // n)
+    cdef int i
+    cdef floats[MOST_VECTORS] tile
+    for i in range(n_rows * TILE_COLUMNS):
+        tile[i] = no_floats
+    if n_rows > 1:
+        slide_singles(n_rows, 1, pixels, pixels + n * stride, taps, far, width, n, tile)
+    if n_rows > 2:
+        slide_singles(n_rows, 2, pixels + stride, pixels + (n + 1) * stride, taps + width, far, width, n, tile)
+    if n_rows > 3:
+        slide_singles(n_rows, 3, pixels + 2 * stride, pixels + (n + 2) * stride, taps + 2 * width, far, width, n, tile)
+    if n_rows > 4:
+        slide_singles(n_rows, 4, pixels + 3 * stride, pixels + (n + 3) * stride, taps + 3 * width, far, width, n, tile)
+    if n_rows > 5:
+        slide_singles(n_rows, 5, pixels + 4 * stride, pixels + (n + 4) * stride, taps + 4 * width, far, width, n, tile)
+    for k in range(n_rows - 1, n):
+        slide_singles(n_rows, n_rows, pixels + k * stride, NULL, taps + k * width, far, width, n, tile)
+        if k % fold == 0:
+            put_aside(n_rows, tile, sums, sums_stride)
+    put_aside(n_rows, tile, sums, sums_stride)
+
+
+cdef void add_singles "hp_add_singles" (int n_rows, const float *pixels, Py_ssize_t stride, const float *taps,
+                                        Py_ssize_t far, Py_ssize_t width, Py_ssize_t n, float *sums,
+                                        Py_ssize_t sums_stride) noexcept nogil:
+    cdef int row
+    if n_rows == TILE_ROWS and n >= TILE_ROWS - 1:
+        single_tile(TILE_ROWS, pixels, stride, taps, far, width, n, sums, sums_stride)
     else:
-        single_tile(order, sloped, kind, n, pixels, variances, stride, taps, width, distance, slopes, sums)
+        for row in range(n_rows):
+            single_tile(1, pixels + row * stride, stride, taps + row * far, far, width, n, sums + row * sums_stride,
+                        sums_stride)
 
 
-cdef inline void weight_tile "hp_weight_tile" (int order, const double *weights, Py_ssize_t stride, const double *taps,
-                                               Py_ssize_t width, const double *distance, double *good,
-                                               double *total) noexcept nogil:
-    """Sums of the size of the kernel, over pixels with weight and over all, for one tile of doubles."""
+cdef inline void double_tile "hp_double_tile" (int n_rows, const double *pixels, Py_ssize_t stride, const double *taps,
+                                               Py_ssize_t far, Py_ssize_t width, Py_ssize_t n, double *sums,
+                                               Py_ssize_t sums_stride) noexcept nogil:
+    """The same in double precision, without putting aside."""
+    cdef Py_ssize_t k
+    cdef int row, column
+    cdef doubles[MOST_VECTORS] tile
+    for row in range(n_rows):
+        for column in range(TILE_COLUMNS):
+            tile[row * TILE_COLUMNS + column] = (<unaligned_doubles *> (sums + row * sums_stride + column * DOUBLES))[0]
+    if n_rows > 1:
+        slide_doubles(n_rows, 1, pixels, pixels + n * stride, taps, far, width, n, tile)
+    if n_rows > 2:
+        slide_doubles(n_rows, 2, pixels + stride, pixels + (n + 1) * stride, taps + width, far, width, n, tile)
+    if n_rows > 3:
+        slide_doubles(n_rows, 3, pixels + 2 * stride, pixels + (n + 2) * stride, taps + 2 * width, far, width, n, tile)
+    if n_rows > 4:
+        slide_doubles(n_rows, 4, pixels + 3 * stride, pixels + (n + 3) * stride, taps + 3 * width, far, width, n, tile)
+    if n_rows > 5:
+        slide_doubles(n_rows, 5, pixels + 4 * stride, pixels + (n + 4) * stride, taps + 4 * width, far, width, n, tile)
+    for k in range(n_rows - 1, n):
+        slide_doubles(n_rows, n_rows, pixels + k * stride, NULL, taps + k * width, far, width, n, tile)
+    for row in range(n_rows):
+        for column in range(TILE_COLUMNS):
+            (<unaligned_doubles *> (sums + row * sums_stride + column * DOUBLES))[0] = tile[row * TILE_COLUMNS + column]
+
+
+cdef void add_doubles "hp_add_doubles" (int n_rows, const double *pixels, Py_ssize_t stride, const double *taps,
+                                        Py_ssize_t far, Py_ssize_t width, Py_ssize_t n, double *sums,
+                                        Py_ssize_t sums_stride) noexcept nogil:
+    cdef int row
+    if n_rows == TILE_ROWS and n >= TILE_ROWS - 1:
+        double_tile(TILE_ROWS, pixels, stride, taps, far, width, n, sums, sums_stride)
+    else:
+        for row in range(n_rows):
+            double_tile(1, pixels + row * stride, stride, taps + row * far, far, width, n, sums + row * sums_stride,
+                        sums_stride)
+
+
+cdef inline void weight_tile "hp_weight_tile" (int order, bint squared, const double *weights, Py_ssize_t stride,
+                                               const double *taps, Py_ssize_t width, const double *distance,
+                                               double *weighted, double *total) noexcept nogil:
+    """Sums of the size of the kernel, or of its square, times weights and alone, for one tile of doubles."""
     cdef Py_ssize_t i, j, p, area = width * width
     cdef int column, k
     cdef doubles tap
-    cdef doubles[TILE_COLUMNS] d, good_sum, total_sum
+    cdef doubles[TILE_COLUMNS] d, weighted_sum, total_sum
     for column in range(TILE_COLUMNS):
         d[column] = (<const unaligned_doubles *> (distance + column * DOUBLES))[0]
-        good_sum[column] = total_sum[column] = no_doubles
+        weighted_sum[column] = total_sum[column] = no_doubles
     for j in range(width):
         for i in range(width):
             p = j * width + i
@@ -194,21 +252,34 @@ cdef inline void weight_tile "hp_weight_tile" (int order, const double *weights,
                 tap = spread_double(taps[order * area + p])
                 for k in range(order - 1, -1, -1):
                     tap = tap * d[column] + taps[k * area + p]
-                tap = size_of(tap)
+                tap = tap * tap if squared else size_of(tap)
                 total_sum[column] = total_sum[column] + tap
-                good_sum[column] = good_sum[column] \
+                weighted_sum[column] = weighted_sum[column] \
                     + tap * (<const unaligned_doubles *> (weights + j * stride + i + column * DOUBLES))[0]
     for column in range(TILE_COLUMNS):
-        (<unaligned_doubles *> (good + column * DOUBLES))[0] = good_sum[column]
+        (<unaligned_doubles *> (weighted + column * DOUBLES))[0] = weighted_sum[column]
         (<unaligned_doubles *> (total + column * DOUBLES))[0] = total_sum[column]
 
 
-cdef void weigh "hp_weigh" (int order, const double *weights, Py_ssize_t stride, const double *taps, Py_ssize_t width,
-                            const double *distance, double *good, double *total) noexcept nogil:
-    """The same, with the orders that are usual as constants."""
-    if order == 1:
-        weight_tile(1, weights, stride, taps, width, distance, good, total)
-    elif order == 2:
-        weight_tile(2, weights, stride, taps, width, distance, good, total)
+cdef void weigh "hp_weigh" (int order, bint squared, const double *weights, Py_ssize_t stride, const double *taps,
+                            Py_ssize_t width, const double *distance, double *weighted, double *total) noexcept nogil:
+    """The same, with what is usual as constants."""
+    if order == 1 and not squared:
+        weight_tile(1, False, weights, stride, taps, width, distance, weighted, total)
+    elif order == 2 and not squared:
+        weight_tile(2, False, weights, stride, taps, width, distance, weighted, total)
     else:
-        weight_tile(order, weights, stride, taps, width, distance, good, total)
+        weight_tile(order, squared, weights, stride, taps, width, distance, weighted, total)
+
+
+cdef double sum_of_sizes(const double *taps, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef doubles sums = no_doubles
+    cdef double total = 0
+    for i in range(n // DOUBLES):
+        sums = sums + size_of((<const unaligned_doubles *> (taps + i * DOUBLES))[0])
+    for i in range(n // DOUBLES * DOUBLES, n):
+        total += fabs(taps[i])
+    for i in range(DOUBLES):
+        total += (<double *> &sums)[i]
+    return total

@@ -23,6 +23,8 @@ EXACT = [] if os.name == 'nt' else ['-ffp-contract=off']
 FUSED = [] if os.name == 'nt' else ['-ffp-contract=fast']
 # sums in any order, where nothing hangs on the last bit; NaN stays NaN
 ANY_ORDER = [] if os.name == 'nt' else ['-fassociative-math', '-fno-signed-zeros', '-fno-trapping-math']
+# no count wraps; Python has it supposed, and then gcc has no registers left for pointers into many kernels
+NO_WRAP = [] if os.name == 'nt' else ['-fno-wrapv']
 # just what `cpu.pyx` asks the CPU for
 LEVELS = {'v3': ['-mavx2', '-mfma'],
           'v4': ['-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512cd', '-mavx512dq', '-mavx512vl',
@@ -58,7 +60,7 @@ def get_extensions():
             continue
         kind = FUSED + ANY_ORDER if 'vector' in pyx.stem else EXACT
         if pyx.stem.startswith('exact'):
-            kind = FUSED
+            kind = FUSED + NO_WRAP
         if pyx.stem.startswith('planes'):
             kind = kind + ANY_ORDER
         flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], []) + sanitizers()

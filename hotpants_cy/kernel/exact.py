@@ -15,8 +15,10 @@ __all__ = ['convolve_exactly']
 _LONG = 1e10           # pixels times pixels of the kernel that take more than a few seconds
 TILE = 256             # pixels of an FFT in x and y, and at least
 WIDTHS = 5             # times the width of the kernel
-# measured (benchmarks/exact.py --crossover): a transform there and back costs as much as so many taps
-TAPS_PER_TRANSFORM = 350
+# measured (benchmarks/exact.py --crossover): a transform there and back costs as much as so many taps of a sum, by the
+# numbers in a vector; a variance, which leaves out what does not matter of any kernel, as much as so many
+TAPS_PER_TRANSFORM = {4: 150, 8: 540, 16: 1100}
+TAPS_OF_VARIANCE = 1000
 
 
 def convolve_exactly(model, data, variance, flags, noise, plain_variance, good_fraction, planes, background,
@@ -40,12 +42,12 @@ def convolve_exactly(model, data, variance, flags, noise, plain_variance, good_f
         if not planes[2].size:
             return
     work = np.empty((n_threads, exact.work_size(model.ko, width)))
-    coefficients, terms, level = np.ascontiguousarray(model.background_coefficients), spatial_kernels(model), sky(data)
+    coefficients, terms = np.ascontiguousarray(model.background_coefficients), spatial_kernels(model)
     what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
     for start, stop in in_parts(exact.n_bands(len(y), width), what, whole=data.size * width**2 < _LONG):
         exact.convolve_exactly(
             data, variance, flags, terms, model.ko, x, y, plain_variance,
-            *((0.0, 0.0) if noise is None else noise.factors), good_fraction, *level, coefficients,
+            *((0.0, 0.0) if noise is None else noise.factors), good_fraction, sky(data), coefficients,
             model.bgo if background else -1, *planes, work, start, stop)
 
 
@@ -64,11 +66,10 @@ def spatial_kernels(model):
 
 
 def sky(data):
-    """Level and scatter of the sky, roughly: they choose the precision of sums."""
-    sample = data.reshape(-1)[::max(1, data.size // 10_000)].astype(float)
+    """Level of the sky, roughly."""
+    sample = data.reshape(-1)[::max(1, data.size // 10_000)]
     sample = sample[np.isfinite(sample)]
-    level = np.median(sample) if sample.size else 0.0
-    return float(np.float32(level)), 1.48 * float(np.median(np.abs(sample - level))) if sample.size else 0.0
+    return float(np.median(sample)) if sample.size else 0.0
 
 
 # -- large kernels ---------------------------------------------------------------------------------
@@ -77,10 +78,18 @@ def fft_pays(model, data, variance, noise):
     """Whether transforms take less time than sums, and no pixel is so bright that its rounding would show."""
     seen = 0 if noise is None and not variance.size else 1
     transforms = len(Monomials(model.ko)) + seen * len(Monomials(2 * model.ko)) + 1 + seen
-    # a tap costs as many sums, in single precision, as it has terms
-    taps = model.basis.width**2 * (2 + model.ko + seen * 2)
-    return taps > TAPS_PER_TRANSFORM * transforms and all(
+    return n_taps(model, seen) > taps_per_transform() * transforms and all(
         rounding_stays_small(plane) for plane in (data, variance) if plane.size)
+
+
+def n_taps(model, n_variances):
+    """What sums cost, in taps of one sum."""
+    return model.basis.width**2 * (1 + model.ko) + TAPS_OF_VARIANCE * n_variances
+
+
+def taps_per_transform():
+    """What a transform there and back costs, in the same."""
+    return TAPS_PER_TRANSFORM.get(loops('exact').LANES, min(TAPS_PER_TRANSFORM.values()))
 
 
 def convolve_by_fft(model, data, variance, noise, plain_variance, planes, background, n_threads):
