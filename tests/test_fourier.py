@@ -19,7 +19,7 @@ def model_of(step, half=6):
 
 
 def planes(model, monkeypatch, taps, **options):
-    monkeypatch.setattr(fourier, 'TAPS_PER_POINT', taps)
+    monkeypatch.setattr(fourier, 'taps_per_point', lambda: taps)
     rng = np.random.default_rng(2)
     data = rng.normal(300, 15, SHAPE).astype('f4')
     data[40:43, 50:53] = 40000

@@ -8,6 +8,8 @@ cdef enum:
 
 ctypedef double number         # of patches and taps
 
+lanes = 1                      # output pixels that are summed at a time
+
 include "blocks.pxi"
 
 

@@ -29,6 +29,8 @@ cdef enum:
     MOST_BRIGHT = 4            # one pixel in so many, at most
     BAND = 4                   # rows of a kernel whose sums are added up in double precision where pixels are rough
 
+lanes = LANES                  # output pixels in a vector
+
 cdef float BRIGHT = 8.5        # times the noise, as far from the sky a pixel is bright
 cdef float ALIKE = 3           # times the noise, up to which the skies of two blocks may differ
 cdef double NEGLIGIBLE = 2e-5  # of a variance: half of it is what the noise may be off

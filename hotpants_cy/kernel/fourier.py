@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 
+from ..instructions import convolution_loops
+
 __all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'rounding_stays_small']
 
-# Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT.
-TAPS_PER_POINT = 150
+# Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT;
+# by how many pixels the loops for sums take at a time. Those that take one are there to repeat the sums of C exactly.
+TAPS_PER_POINT = {16: 420, 8: 205, 4: 55, 1: math.inf}
 # Rounding spreads over a whole block: no pixel may be this many times the scatter of the image.
 RANGE = 1e8
 
@@ -24,9 +27,14 @@ def fft_is_faster(data, width, step):
         Width of a block, in pixels.
     """
     length = step + width - 1                            # near enough, and no need of scipy yet
-    if (width * step)**2 < TAPS_PER_POINT * length**2 * math.log2(length):
+    if (width * step)**2 < taps_per_point() * length**2 * math.log2(length):
         return False
     return rounding_stays_small(data)
+
+
+def taps_per_point():
+    """How many taps of a sum take as long as a point and doubling of an FFT."""
+    return TAPS_PER_POINT[convolution_loops().lanes]
 
 
 def rounding_stays_small(plane):
