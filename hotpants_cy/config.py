@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from .checks import basis_images, boolean, choice, corners, integer, or_none, path, real, tuple_of
+from .reasons import Reasoned
 
 __all__ = ['HotpantsConfig']
 
@@ -24,7 +25,7 @@ _pixels = (1, 1000)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, eq=False)
-class HotpantsConfig:
+class HotpantsConfig(Reasoned):
     """Parameters of a subtraction, with the names of pyhotpants.
 
     The C flag of each parameter stands in brackets; ``hotpants-cy --help`` describes them too.
@@ -283,77 +284,6 @@ class HotpantsConfig:
             twin = twin.with_reasons(reasons | {name: 'given' for name in changes})
         return twin
 
-    @classmethod
-    def auto(cls, science, template, stars=None, *, avoid=None, avoid_radius=None, science_fwhm=None,
-             template_fwhm=None, n_threads=None, **fixed):
-        """Choose the parameters from a pair of images.
-
-        Both PSFs are measured on stars; they decide the direction, the width of the kernel and its Gaussians. A few
-        kernels are tried on stars held out. ``hotpants_cy.subtract(..., config='auto')`` does the same, and simplifies
-        the kernel when the fit does not stand.
-
-        Parameters
-        ----------
-        science, template : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, 2-D array, str or path
-            As for `hotpants_cy.subtract`.
-        stars, avoid, avoid_radius
-            As for `hotpants_cy.subtract`. Default: stars that photutils finds.
-        science_fwhm, template_fwhm : float, optional
-            FWHM of the PSFs in pixels. Default: from the attribute ``psf`` of the image, or measured.
-        n_threads : int, optional
-            Default: the CPUs that this process may use.
-        **fixed
-            Parameters that you set; they stay as they are.
-
-        Returns
-        -------
-        HotpantsConfig
-            Its `explain` tells the reason of each value.
-
-        Raises
-        ------
-        InputError
-            An image or the stars cannot be used.
-
-        Examples
-        --------
-        >>> from hotpants_cy import HotpantsConfig
-        >>> from hotpants_cy.datasets import make_pair
-        >>> pair = make_pair((256, 256), seed=1)
-        >>> config = HotpantsConfig.auto(pair.science, pair.template, bgo=0)
-        >>> config.force_convolve, config.bgo, config.reasons['bgo']
-        ('t', 0, 'given')
-        """
-        from .autoconfig import choose_config  # the one door to a room below
-        return choose_config(science, template, stars, avoid=avoid, avoid_radius=avoid_radius,
-                             science_fwhm=science_fwhm, template_fwhm=template_fwhm, n_threads=n_threads, **fixed)
-
-    @property
-    def reasons(self):
-        """Why parameters have their values, by name: of those chosen by `auto`, and what the user fixed."""
-        return dict(self.__dict__.get('_reasons', {}))
-
-    def with_reasons(self, reasons):
-        """The same configuration, with the reasons of its values."""
-        twin = replace(self)
-        object.__setattr__(twin, '_reasons', {name: str(words) for name, words in reasons.items()})
-        return twin
-
-    def explained(self):
-        """List of (name, value, reason) of the parameters that were chosen or fixed, the values as short texts."""
-        known = {spec.name for spec in fields(self)}
-        return [(name, _brief(getattr(self, name)) if name in known else 'yes', words)
-                for name, words in self.reasons.items()]
-
-    def explain(self):
-        """Print each value, its rule, and the numbers that led to it."""
-        import sys
-        rows = self.explained()
-        told = {name for name, *_ in rows}
-        rows += [(spec.name, _brief(getattr(self, spec.name)), 'default' if getattr(self, spec.name) is spec.default
-                  else 'given') for spec in fields(self) if spec.name not in told]
-        sys.stdout.write(''.join(f'{name} = {value}: {words}\n' for name, value, words in rows))
-
     def _repr_html_(self):
         from .cards import config_card
         return config_card(self)
@@ -429,12 +359,6 @@ class HotpantsConfig:
     def block_width(self):
         """Width in pixels of the blocks over which one kernel serves."""
         return self.kcs or self.kernel_width
-
-
-def _brief(value):
-    if isinstance(value, np.ndarray):
-        return f'{len(value)} images'
-    return f'{value:.6g}' if isinstance(value, float) else str(value)
 
 
 def _checked(spec, value):
