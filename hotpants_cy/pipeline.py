@@ -19,7 +19,7 @@ from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
 from .stamps.regions import regions_of, stamp_grid
 from .stamps.seeding import checked_radius, positions_of, refused_substamps, seed_grid, vetted
-from .stamps.vetting import Seeds, measure_stars
+from .stamps.vetting import Seeds
 from .threads import resolve_threads
 
 __all__ = ['Hotpants']
@@ -129,7 +129,7 @@ class Hotpants(PyhotpantsNames):
             return None
         if not isinstance(self._stars, Seeds):
             positions, source = positions_of(self._stars, self.science, exposures[1])
-            self._stars = Seeds(measure_stars(positions, *exposures), [], [], source)
+            self._stars = Seeds.measured(positions, *exposures, source)
         given = self._stars
         return vetted(given.measures, exposures, self.config, avoid=() if avoid is None else avoid,
                       avoid_radius=self._avoid_radius, source=given.source, faintest=given.faintest)

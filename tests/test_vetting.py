@@ -7,9 +7,9 @@ import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair, positions_of
 from hotpants_cy.inputs.exposure import Exposure
 from hotpants_cy.inputs.frame import as_frame
+from hotpants_cy.stamps.measures import measure_stars
 from hotpants_cy.stamps.seeding import apart, plant, stars_by_cell, vetted
 from hotpants_cy.stamps.shapes import measure_shapes
-from hotpants_cy.stamps.vetting import measure_stars
 
 SHAPE = (400, 400)
 
