@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from .exceptions import InputError
-from .inputs.files import write_whole
+from .inputs.writing import write_whole
 from .products.files import plane_file, stars_file
 from .products.header import header_cards
 

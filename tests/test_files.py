@@ -12,7 +12,8 @@ from astropy.io import fits
 from numpy.testing import assert_array_equal
 
 from hotpants_cy.exceptions import InputError, OutputError
-from hotpants_cy.inputs.files import read_image, read_plane, write_whole
+from hotpants_cy.inputs.reading import read_image, read_plane
+from hotpants_cy.inputs.writing import write_whole
 
 PIXELS = np.random.default_rng(1).normal(100, 10, (60, 70)).astype('f4')
 COUNTS = np.random.default_rng(2).integers(-32000, 32000, (60, 70)).astype('i2')
@@ -375,7 +376,7 @@ import resource, signal, sys
 import numpy as np
 from astropy.io import fits
 from hotpants_cy.exceptions import OutputError
-from hotpants_cy.inputs.files import write_whole
+from hotpants_cy.inputs.writing import write_whole
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:

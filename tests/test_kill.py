@@ -19,7 +19,7 @@ posix = pytest.mark.skipif(os.name != 'posix', reason='no such signals')
 # the time that a run spends with its files is short: make it long, so that a random moment falls into it
 SLOW = '''
 import os, sys, time
-from hotpants_cy.inputs import files
+from hotpants_cy.inputs import writing
 replace, link, unlink = os.replace, os.link, os.unlink
 def slowly(function):
     def wrapped(*args, **kwargs):

@@ -14,7 +14,8 @@ from astropy.io import fits
 
 from ..config import HotpantsConfig
 from ..exceptions import HotpantsError, InputError
-from ..inputs.files import read_plane, write_whole
+from ..inputs.reading import read_plane
+from ..inputs.writing import write_whole
 from ..kernel.mosaic import KernelMosaic
 from ..kernel.spatial import RegionFrame
 from ..kernel.table import models_of, read_live_table

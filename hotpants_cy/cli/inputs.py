@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..exceptions import InputError
-from ..inputs.files import read_image, read_plane
 from ..inputs.frame import Frame
+from ..inputs.reading import read_image, read_plane
 from ..inputs.sources import companion_planes, wcs_of
 
 __all__ = ['Pair', 'read_pair']

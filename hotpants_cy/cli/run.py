@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from ..exceptions import InputError
-from ..inputs.files import check_writable, read_plane, write_whole
+from ..inputs.reading import read_plane
+from ..inputs.writing import check_writable, write_whole
 from ..kernel.table import c_column, frame_cards, read_table
 from ..pipeline import Hotpants
 from ..products.files import TextFile

@@ -161,8 +161,8 @@ def as_frame(image, *, name, keep_masked_values=False, mask=None, sigma=None):
         Image objects bring data, uncertainty (standard deviation, variance or inverse variance), mask, unit, wcs
         and meta. Image HDUs bring data, unit, wcs and header; of an HDUList it is the first one with an image. Arrays
         may be masked arrays, `~astropy.units.Quantity` and `~astropy.utils.masked.Masked`, of any numeric dtype and
-        byte order. Paths are read as by `~hotpants_cy.inputs.files.read_plane`, with the unit from BUNIT, the wcs from
-        the header, and the ``MASK`` and ``UNCERT`` extensions that ``CCDData.write`` makes.
+        byte order. Paths are read as by `~hotpants_cy.inputs.reading.read_plane`, with the unit from BUNIT, the wcs
+        from the header, and the ``MASK`` and ``UNCERT`` extensions that ``CCDData.write`` makes.
     name : str
         ``'science'`` or ``'template'``, for messages.
     keep_masked_values : bool, optional
@@ -227,7 +227,7 @@ def _holds_hdus(image):
 
 def _plane_of(plane):
     if isinstance(plane, (str, os.PathLike)):
-        from .files import read_plane
+        from .reading import read_plane
         return read_plane(plane)[0]
     return plane
 

@@ -10,8 +10,8 @@ from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, Variance
 
 from ..instructions import loops
 from .bits import Bits
-from .files import write_whole
 from .header import result_header
+from .writing import write_whole
 
 __all__ = ['HotpantsImage', 'sibling', 'to_image']
 

@@ -79,7 +79,7 @@ def planes_of_hdu(hdu, name):
 
 def planes_of_file(path, name):
     """Planes of a FITS file, with the mask and the uncertainty that ``CCDData.write`` puts into it."""
-    from .files import read_image
+    from .reading import read_image
     data, header, found = read_image(path, companions=('MASK', 'UNCERT'))
     return {'data': data, 'unit': _unit_of(header, path), 'meta': header, 'wcs': wcs_of(header, path), 'owned': True,
             **companion_planes(found, header, path, name)}
@@ -91,7 +91,7 @@ def companion_planes(found, header, path, name):
     Parameters
     ----------
     found : dict
-        The extensions ``MASK`` and ``UNCERT``, each if there is one, as `~hotpants_cy.inputs.files.read_image` gives
+        The extensions ``MASK`` and ``UNCERT``, each if there is one, as `~hotpants_cy.inputs.reading.read_image` gives
         them.
     header : `~astropy.io.fits.Header`
         Of the image.

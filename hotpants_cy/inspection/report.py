@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from html import escape
 
 from .._version import __version__
-from ..inputs.files import check_writable, write_whole
+from ..inputs.writing import check_writable, write_whole
 from ..products.files import TextFile
 from .diagrams import plot_kernel, plot_quality
 from .expectations import EXPECTATIONS

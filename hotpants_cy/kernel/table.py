@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from ..exceptions import InputError
-from ..inputs.files import write_whole
+from ..inputs.writing import write_whole
 from .basis import GaussianBasis, ImageBasis
 from .model import KernelModel
 from .mosaic import KernelMosaic

@@ -17,7 +17,7 @@ _COLORS = {SubstampStatus.USED_IN_FINAL_FIT: 'green', SubstampStatus.REJECTED_IT
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text to be written whole beside FITS files; see `~hotpants_cy.inputs.files.write_whole`."""
+    """A text to be written whole beside FITS files; see `~hotpants_cy.inputs.writing.write_whole`."""
 
     text: str
 
