@@ -1,19 +1,14 @@
 """The five steps of a subtraction, one by one: `Hotpants`."""
 
-import logging
+import math
 import os
 from dataclasses import replace
 
-import numpy as np
-
+from .all_regions import AllRegions
 from .config import HotpantsConfig
-from .exceptions import HotpantsError, InputError, SingularFitError
-from .inputs.bits import Bits
+from .exceptions import InputError
 from .inputs.exposure import Exposure
 from .inputs.frame import as_frame, check_pair
-from .kernel.basis import basis_of
-from .kernel.model import KernelModel
-from .kernel.mosaic import KernelMosaic
 from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
@@ -24,7 +19,6 @@ from .threads import resolve_threads
 
 __all__ = ['Hotpants']
 
-log = logging.getLogger(__name__)
 #: The methods to call, in this order.
 STEPS = 'find_stamps', 'fit_and_select_direction', 'iterative_fit_and_clip', 'convolve_and_difference'
 
@@ -101,7 +95,7 @@ class Hotpants(PyhotpantsNames):
 
     def __repr__(self):
         ny, nx = self.science.shape
-        ahead = STEPS[self._done:]
+        ahead = STEPS[self.regions.done:]
         state = f'next step: {ahead[0]}' if ahead else 'all steps done'
         return f'<{type(self).__name__}: {nx} x {ny} pixels, {state}>'
 
@@ -115,13 +109,11 @@ class Hotpants(PyhotpantsNames):
         self.seeds = self._vet(exposures, avoid)
         if self.seeds is not None:
             grid = seed_grid(self.config)
-        self.regions = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads,
-                                            self.config.force_convolve, stars, self.seeds, avoid)
-                        for region in regions_of(self.science.shape, self.config)]
+        runs = [RegionalSubtraction(region, grid, *exposures, self.config, self.n_threads, self.config.force_convolve,
+                                    stars, self.seeds, avoid) for region in regions_of(self.science.shape, self.config)]
+        self.regions = AllRegions(runs, self.science.shape, self.config)
         if self.config.parity and self.config.convolved_image_file:
             self.convolved_is_written()
-        self._planes = {}
-        self._done = 0
 
     def _vet(self, exposures, avoid):
         """Measure the stars given, once, and vet them for the configuration."""
@@ -163,68 +155,21 @@ class Hotpants(PyhotpantsNames):
     @property
     def region(self):
         """The state of the first region that nothing went wrong in; with one region, of everything."""
-        return self.live_regions[0]
+        return self.regions.live[0]
 
-    def _run(self, *steps):
-        """Run the steps, each a method of the regions, that have not run yet.
-
-        A region that fails is left out from then on; when none is left, its error is raised.
-        """
-        for k, step in enumerate(steps):
-            if k < self._done:
-                continue
-            for region in self.regions:
-                if region.error is None:
-                    self._run_region(region, step)
-            if not self.live_regions:
-                raise self.regions[0].error
-            self._done = k + 1
-
-    def _run_region(self, region, step):
-        try:
-            if step == 'find_stamps' and self.config.same_direction:
-                decided = [other.direction for other in self.regions if other.direction]
-                region.allowed = decided[0] if decided else region.allowed
-            if step == 'subtract':
-                region.subtract(self.keep_convolved)
-                return
-            getattr(region, step)()
-            if step == 'find_stamps' and self.config.same_direction:
-                region.select_direction()            # the next regions depend on it
-        except HotpantsError as error:
-            region.error = error
-            if len(self.regions) > 1:
-                log.warning('warning: region %d, %s, is masked: %s', region.region.index, region.region.section, error)
-
-    def convolved_is_written(self, low=-np.inf, high=np.inf):
+    def convolved_is_written(self, low=-math.inf, high=math.inf):
         """Repeat what C does to a convolved image that it writes, with values from ``low`` to ``high`` (P18)."""
         for region in self.regions:
             region.written_range = low, high
 
     def adopt_kernels(self, table):
-        """Take the kernels of a table instead of fitting [C: ``-ki``].
-
-        Parameters
-        ----------
-        table : ``KernelTable``
-            With as many regions as this object has; those without a solution fail.
-        """
-        for run, entry in zip(self.regions, table.regions, strict=True):
-            if entry.solution is None:
-                run.error = SingularFitError('the kernel table has no solution for it')
-                log.warning('warning: region %d, %s, is masked: %s', run.region.index, run.region.section, run.error)
-                continue
-            model = KernelModel(entry.solution, basis_of(self.config), self.config.ko, self.config.bgo, run.frame,
-                                entry.direction, self.config.block_width)
-            run.adopt(model, entry.values)
-        if not self.live_regions:
-            raise self.regions[0].error
-        self._done = 3
+        """Take the kernels of a ``KernelTable`` instead of fitting [C: ``-ki``]."""
+        self.regions.adopt(table)
 
     @property
     def live_regions(self):
         """The regions that nothing went wrong in."""
-        return [region for region in self.regions if region.error is None]
+        return self.regions.live
 
     def find_stamps(self):
         """Find the stars that the kernel may be fitted to.
@@ -239,7 +184,7 @@ class Hotpants(PyhotpantsNames):
         NoStampsError
             There is none.
         """
-        self._run('find_stamps')
+        self.regions.advance_to('find_stamps')
         return self.template_substamps, self.image_substamps
 
     @property
@@ -256,11 +201,7 @@ class Hotpants(PyhotpantsNames):
     def kernel(self):
         """The kernel that was fitted: a `KernelModel`, or a `KernelMosaic` of several regions."""
         self.iterative_fit_and_clip()
-        models = [region.fit.model for region in self.live_regions]
-        if len(self.regions) == 1:
-            return models[0]
-        sections = [(r.region.x0, r.region.x1, r.region.y0, r.region.y1) for r in self.live_regions]
-        return KernelMosaic(models, sections, self.science.shape)
+        return self.regions.kernel
 
     def substamps(self, direction):
         """All substamps of the template ('t') or the science image ('i'), as a list."""
@@ -283,7 +224,7 @@ class Hotpants(PyhotpantsNames):
         -------
         {'t', 'i'}
         """
-        self._run('find_stamps', 'select_direction')
+        self.regions.advance_to('select_direction')
         return self.region.direction
 
     def iterative_fit_and_clip(self):
@@ -300,7 +241,7 @@ class Hotpants(PyhotpantsNames):
         ------
         TooFewStampsError, SingularFitError
         """
-        self._run('find_stamps', 'select_direction', 'fit_kernel')
+        self.regions.advance_to('fit_kernel')
         return self.region.fit.model.solution, [s for region in self.live_regions for s in region.used_substamps()]
 
     def convolve_and_difference(self):
@@ -321,59 +262,8 @@ class Hotpants(PyhotpantsNames):
 
         Where there is no region it is bad: NaN, with ``parity`` zero as in C; a region that failed is filled.
         """
-        self._run('find_stamps', 'select_direction', 'fit_kernel', 'subtract')
-        if name in self._planes:
-            return self._planes[name]
-        if name.startswith('convolved'):
-            for region in self.live_regions:
-                region.restore_convolved()
-        self._planes[name] = self._assemble(name)
-        return self._planes[name]
-
-    def _assemble(self, name):
-        live = self.live_regions
-        planes = [getattr(region.products, name) for region in live]
-        if len(self.regions) == 1 and planes[0].shape == self.science.shape:
-            return planes[0]
-        nothing = Bits.OUTPUT_ISBAD if name == 'flags' else 0 if self.config.parity else np.nan
-        whole = np.full(self.science.shape, nothing, planes[0].dtype)
-        fill = {'difference': self.config.fillval, 'convolved': self.config.fillval, 'noise': self.config.fillval_noise}
-        for region in sorted(self.regions, key=lambda region: region.error is None):    # rows may be shared
-            if region.error is None:
-                whole[region.region.output] = getattr(region.products, name)[region.region.inner]
-            else:
-                whole[region.region.output] = fill.get(name, nothing)
-        return whole
-
-    def get_final_outputs(self):
-        """Everything that came out.
-
-        Returns
-        -------
-        dict
-            ``diff_image``, ``convolved_image``, ``noise_image``, ``output_mask``, ``stats``,
-            ``conv_direction``, ``kernel_solution``, ``fit_stats``.
-
-        Examples
-        --------
-        >>> from hotpants_cy import Hotpants, HotpantsConfig
-        >>> from hotpants_cy.datasets import make_pair
-        >>> pair = make_pair((256, 256), seed=1)
-        >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
-        >>> outputs = hot.get_final_outputs()
-        >>> outputs['diff_image'].shape, outputs['conv_direction']
-        ((256, 256), 't')
-        """
-        difference, convolved, noise, flags = self.convolve_and_difference()
-        s, fit = self.region.statistics, self.region.fit
-        return {
-            'diff_image': difference, 'convolved_image': convolved, 'noise_image': noise, 'output_mask': flags,
-            'stats': {'diff_mean': s['DMEAN'], 'diff_std': s['DSIGE'], 'noise_mean': s['DSIG'],
-                      'x2norm': s['X2NRM'], 'nx2norm': s['NX2NRM']},
-            'conv_direction': self.region.direction, 'kernel_solution': fit.model.solution,
-            'fit_stats': {'meansig': fit.mean_merit, 'scatter': fit.merit_scatter,
-                          'nskipped': fit.n_stamps - fit.n_used},
-        }
+        self.regions.advance_to('subtract', self.keep_convolved)
+        return self.regions.plane(name)
 
 
 def _checked_config(config):

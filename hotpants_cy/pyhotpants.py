@@ -55,6 +55,36 @@ class PyhotpantsNames:
         """Header that the outputs build on."""
         return self.science.meta
 
+    def get_final_outputs(self):
+        """Everything that came out.
+
+        Returns
+        -------
+        dict
+            ``diff_image``, ``convolved_image``, ``noise_image``, ``output_mask``, ``stats``,
+            ``conv_direction``, ``kernel_solution``, ``fit_stats``.
+
+        Examples
+        --------
+        >>> from hotpants_cy import Hotpants, HotpantsConfig
+        >>> from hotpants_cy.datasets import make_pair
+        >>> pair = make_pair((256, 256), seed=1)
+        >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> outputs = hot.get_final_outputs()
+        >>> outputs['diff_image'].shape, outputs['conv_direction']
+        ((256, 256), 't')
+        """
+        difference, convolved, noise, flags = self.convolve_and_difference()
+        s, fit = self.region.statistics, self.region.fit
+        return {
+            'diff_image': difference, 'convolved_image': convolved, 'noise_image': noise, 'output_mask': flags,
+            'stats': {'diff_mean': s['DMEAN'], 'diff_std': s['DSIGE'], 'noise_mean': s['DSIG'],
+                      'x2norm': s['X2NRM'], 'nx2norm': s['NX2NRM']},
+            'conv_direction': self.region.direction, 'kernel_solution': fit.model.solution,
+            'fit_stats': {'meansig': fit.mean_merit, 'scatter': fit.merit_scatter,
+                          'nskipped': fit.n_stamps - fit.n_used},
+        }
+
     def run_pipeline(self):
         """Run all steps, and write the files that the configuration names.
 

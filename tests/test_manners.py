@@ -256,7 +256,7 @@ def test_hotpants_says_which_step_is_next_and_takes_none(objects):
     hot = objects['SubtractionResult']._hot
     assert repr(hot) == '<Hotpants: 256 x 256 pixels, all steps done>'
     repr(objects['Hotpants'])
-    assert objects['Hotpants']._done == 0
+    assert objects['Hotpants'].regions.done == 0
 
 
 @pytest.mark.parametrize('name', ['SimulatedPair', 'SubtractionResult', 'HotpantsConfig', 'KernelModel', 'KernelMosaic',
