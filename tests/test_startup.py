@@ -29,6 +29,14 @@ def test_version_and_help_need_neither_numpy_nor_astropy():
         assert imported(code, ['numpy', 'astropy', 'hotpants_cy.config'], flag) == []
 
 
+def test_python_runs_the_package_as_the_command_line():
+    words = ['-inim', 'none.fits', '-tmplim', 'none.fits', '-outim', 'd.fits']
+    done = subprocess.run([sys.executable, '-m', 'hotpants_cy', *words], capture_output=True, text=True,
+                          cwd=Path(sys.prefix))
+    assert done.returncode == 1
+    assert done.stderr.startswith('hotpants-cy: error: cannot read none.fits')
+
+
 def test_a_run_on_plain_files_needs_of_astropy_only_fits(tmp_path):
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:256, :256]
