@@ -9,7 +9,7 @@ import numpy as np
 from ..stamps.substamp import SubstampStatus
 from .expectations import EXPECTATIONS, GRADES
 from .kernel_shape import kernel_shape
-from .samples import median_of, robust_width
+from .samples import mean_of, median_of, robust_width
 from .sky import sample_sky
 from .stars import sample_stars
 
@@ -259,27 +259,18 @@ def star_measures(samples):
     held_out = np.nan
     if free.sum() >= FEWEST and (good & fitted).sum() >= FEWEST:
         # one per cent is nothing to argue about
-        held_out = math.hypot(_median(stars['residual'][free]), 0.01) / math.hypot(
-            _median(stars['residual'][good & fitted]), 0.01)
+        held_out = math.hypot(median_of(stars['residual'][free]), 0.01) / math.hypot(
+            median_of(stars['residual'][good & fitted]), 0.01)
     return {
-        'chi2_fitted': _median(stars['chi2'][fitted]), 'chi2_fitted_mean': _mean(stars['chi2'][fitted]),
-        'chi2_other': _median(stars['chi2'][free]), 'chi2_other_mean': _mean(stars['chi2'][free]),
-        'star_residual': _median(stars['residual'][judged]), 'peak_residual': _median(stars['peak_residual'][judged]),
+        'chi2_fitted': median_of(stars['chi2'][fitted]), 'chi2_fitted_mean': mean_of(stars['chi2'][fitted]),
+        'chi2_other': median_of(stars['chi2'][free]), 'chi2_other_mean': mean_of(stars['chi2'][free]),
+        'star_residual': median_of(stars['residual'][judged]),
+        'peak_residual': median_of(stars['peak_residual'][judged]),
         'flux_scatter': float(np.sqrt(max(scatter**2 - error**2, 0))), 'held_out': held_out,
-        'unmatched': _mean(unmatched), 'saturated': float(np.sum(stars['saturated'] & fitted)),
-        'sharpening': _median(stars['sharpening'][good]), 'stars_seen': float(len(unmatched)),
+        'unmatched': mean_of(unmatched), 'saturated': float(np.sum(stars['saturated'] & fitted)),
+        'sharpening': median_of(stars['sharpening'][good]), 'stars_seen': float(len(unmatched)),
         'stars_judged': float(good.sum()),
     }
-
-
-def _median(values):
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else np.nan
-
-
-def _mean(values):
-    values = np.asarray(values, float)
-    return float(np.mean(values)) if len(values) else np.nan
 
 
 def count_measures(hot, runs):

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 from astropy.table import QTable
 
+from .samples import mean_of
+
 __all__ = ['Recovery']
 
 
@@ -39,7 +41,7 @@ class Recovery:
     @property
     def completeness(self):
         """Part of the sources that was detected, of those that could be measured."""
-        return _mean(self._measured['detected'])
+        return mean_of(self._measured['detected'])
 
     def completeness_by_snr(self, edges=(0, 3, 4, 5, 6, 8, 12, np.inf)):
         """Completeness for ranges of the signal-to-noise ratio.
@@ -88,7 +90,7 @@ class Recovery:
     @property
     def pull_mean(self):
         """Mean of the pulls; its standard error is `pull_width` over the root of their number."""
-        return _mean(self._measured['pull'])
+        return mean_of(self._measured['pull'])
 
     @property
     def pull_width(self):
@@ -114,7 +116,3 @@ class Recovery:
                 f'pulls {self.pull_mean:+.2f} +- {self.pull_width / math.sqrt(max(n, 1)):.2f}, '
                 f'width {self.pull_width:.2f} +- {self.pull_width_err:.2f}; '
                 f'{self.false_per_megapixel:.1f} false detections per megapixel>')
-
-
-def _mean(values):
-    return float(np.mean(values)) if len(values) else math.nan

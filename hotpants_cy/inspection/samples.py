@@ -4,11 +4,17 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'median_of', 'medians_of',
-           'robust_width']
+__all__ = ['BOX', 'boxes_of', 'difference_boxes', 'image_boxes', 'limits_of', 'mean_of', 'median_of',
+           'medians_of', 'robust_width']
 
 BOX = 24              # pixels, side of a box
 NORMAL = 1.4826       # standard deviation over median absolute deviation of a Gaussian
+
+
+def mean_of(values):
+    """Mean; NaN of no values."""
+    values = np.asarray(values, float)
+    return float(np.mean(values)) if len(values) else np.nan
 
 
 def median_of(values):

@@ -10,7 +10,7 @@ from ..exceptions import InputError, NotSupportedError
 from ..inputs.bits import Bits
 from ..stamps.positions import pixel_positions
 
-__all__ = ['DifferenceNoise', 'NoiseField']
+__all__ = ['DifferenceNoise', 'NoiseField', 'squared']
 
 _LARGEST_CUTOUT = 16_384        # pixels: their covariances fill some 0.5 GB
 
@@ -286,12 +286,13 @@ def _check_correlation(plane, name):
 def _quadratic(weights, variance, correlation):
     """Variance of a weighted sum of pixels whose noise may be correlated."""
     s = weights * np.sqrt(variance)
-    return float(np.sum(s * _smeared(s, correlation)))
+    return float(np.sum(squared(s, correlation)))
 
 
-def _smeared(plane, correlation):
+def squared(weights, correlation):
+    """What the variance of each pixel counts in that of a weighted sum, if its noise correlates with neighbours'."""
     from scipy.signal import convolve
-    return plane if correlation is None else convolve(plane, correlation, mode='same')
+    return weights * (weights if correlation is None else convolve(weights, correlation, mode='same'))
 
 
 def _convolved(plane, correlation):

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .correlation import squared
 from .filters import Filterable, FilterField, nodes
 
 __all__ = ['DifferenceFilters']
@@ -144,8 +145,8 @@ class DifferenceFilters:
         """Variance of the filtered difference, from the variance of each pixel that goes into it."""
         noise, scale = self.noise, np.float32(self.noise.scale**2)
         plain, convolved = self._variances
-        own = filters.map(lambda f: f * _smeared(f, noise.plain_correlation))
-        before = filters.map(lambda f, k: _squared(_through(f, k), noise.convolved_correlation), self.kernels)
+        own = filters.map(lambda f: squared(f, noise.plain_correlation))
+        before = filters.map(lambda f, k: squared(_through(f, k), noise.convolved_correlation), self.kernels)
         total = scale * own.apply(plain) + before.apply(convolved)
         return np.maximum(total, 0, out=total)
 
@@ -183,12 +184,3 @@ def _through(f, kernel):
     """What each pixel before a convolution contributes to a weighted sum of those after it."""
     from scipy.signal import correlate
     return correlate(f, kernel, method='fft')
-
-
-def _smeared(f, correlation):
-    from scipy.signal import convolve
-    return f if correlation is None else convolve(f, correlation, mode='same')
-
-
-def _squared(f, correlation):
-    return f * _smeared(f, correlation)
