@@ -4,51 +4,45 @@ import numpy as np
 
 from ..instructions import convolution_loops, loops
 from ..progress import in_parts
+from .convolution import NO_PLANE
 from .fourier import convolve_by_fft, fft_is_faster
 from .spatial import Monomials
 
-__all__ = ['NO_FLAGS', 'NO_PLANE', 'convolve_blocks']
+__all__ = ['convolve_blocks']
 
 _LONG = 3e10           # pixels times pixels of the kernel that take more than a few seconds
-NO_PLANE = np.empty((0, 0), np.float32)
-NO_FLAGS = np.empty((0, 0), np.int32)
 
 
-def convolve_blocks(model, data, variance, flags, noise, plain_variance, good_fraction, planes, background, n_threads):
+def convolve_blocks(model, task):
     """Convolve image, variance and flags with the kernel of each block.
 
     Parameters
     ----------
     model : KernelModel
-    data, variance, flags, noise, plain_variance, good_fraction, background, n_threads
-        As in `KernelModel.convolve_planes`.
-    planes : (float32 array, float32 array, int32 array)
-        Get convolved image, variance and flags, but for the frame; shape (0, 0) leaves one out. Flags are added to.
+    task : Convolution
     """
     width, step, compiled = model.basis.width, model.block_width, convolution_loops()
-    out, variance_out, flags_out = planes
+    data, (out, variance_out, flags_out) = task.data, task.planes
     # basis functions flattened, from the last pixel to the first
     pictures = np.ascontiguousarray(model.basis.images.reshape(len(model.basis), -1)[:, ::-1])
     # the part of the kernel that does not vary, then what multiplies each spatial term
     term_kernels = np.vstack([model.solution[0] * pictures[:1], model.varying.T @ pictures[1:]])
     x_terms, y_terms = block_terms(model)
-    work = np.zeros((n_threads, compiled.work_size(width, step)))
+    work = np.zeros((task.n_threads, compiled.work_size(width, step)))
     by_fft = fft_is_faster(data, width, step)
     if by_fft:
-        kernels = term_kernels[:, ::-1], x_terms, y_terms
-        convolve_rows_by_fft(model, kernels, data, variance, noise, plain_variance, out, variance_out, n_threads)
+        convolve_rows_by_fft(model, task, term_kernels[:, ::-1], x_terms, y_terms)
     what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
     for start, stop in in_parts(len(y_terms), what, whole=data.size * width**2 < _LONG):
-        if by_fft and flags is None:
+        if by_fft and not task.flags.size:
             break
         compiled.convolve_blocks(
-            data, NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags,
-            model.solution, x_terms, y_terms[start:stop], pictures, term_kernels, width, step,
-            plain_variance, *((0.0, 0.0) if noise is None else noise.factors), good_fraction,
+            data, task.variance, task.flags, model.solution, x_terms, y_terms[start:stop], pictures, term_kernels,
+            width, step, task.plain_variance, *task.noise_factors, task.good_fraction,
             *((NO_PLANE, NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
-    if background:
+    if task.background:
         loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1],
-                                       0.5 * data.shape[0], 0, 0, model.half_width, out, n_threads)
+                                       0.5 * data.shape[0], 0, 0, model.half_width, out, task.n_threads)
 
 
 def block_terms(model):
@@ -58,9 +52,9 @@ def block_terms(model):
     return Monomials(model.ko).factors(*model.frame.normalise(x, y))
 
 
-def convolve_rows_by_fft(model, kernels, data, variance, noise, plain_variance, out, variance_out, n_threads):
+def convolve_rows_by_fft(model, task, term_kernels, x_terms, y_terms):
     """Convolve one row of blocks after the other by FFT."""
-    (constant, *varying), x_terms, y_terms = kernels
+    data, (out, variance_out, _), (constant, *varying) = task.data, task.planes, term_kernels
     step, half, width = model.block_width, model.half_width, model.basis.width
     for start, stop in in_parts(len(y_terms), 'convolving by FFT', whole=False):
         for j in range(start, stop):
@@ -68,8 +62,8 @@ def convolve_rows_by_fft(model, kernels, data, variance, noise, plain_variance, 
             if rows.stop - rows.start <= 2 * half:
                 break
             kernels = (constant + (x_terms * y_terms[j]) @ varying).reshape(-1, width, width)
-            convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out, n_threads)
+            convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out, task.n_threads)
             if variance_out.size:
-                seen = noise.variance(data[rows]) if variance is None else variance[rows]
-                convolve_by_fft(seen, kernels if plain_variance else kernels**2, half, step, rows.start + half,
-                                variance_out, n_threads)
+                seen = task.variance[rows] if task.variance.size else task.noise.variance(data[rows])
+                convolve_by_fft(seen, kernels if task.plain_variance else kernels**2, half, step, rows.start + half,
+                                variance_out, task.n_threads)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..instructions import loops
 from ..progress import in_parts
-from .blocks import NO_FLAGS, NO_PLANE
+from .convolution import NO_FLAGS, NO_PLANE
 from .fourier import rounding_stays_small
 from .spatial import Monomials
 
@@ -21,18 +21,15 @@ TAPS_PER_TRANSFORM = {4: 150, 8: 540, 16: 1100}
 TAPS_OF_VARIANCE = 1000
 
 
-def convolve_exactly(model, data, variance, flags, noise, plain_variance, good_fraction, planes, background,
-                     n_threads):
+def convolve_exactly(model, task):
     """Convolve image, variance and flags with the kernel of each pixel.
 
     Parameters
     ----------
     model : KernelModel
-    data, variance, flags, noise, plain_variance, good_fraction, background, n_threads
-        As in `KernelModel.convolve_planes`.
-    planes : (float32 array, float32 array, int32 array)
-        Get convolved image, variance and flags, but for the frame; shape (0, 0) leaves one out. Flags are added to.
+    task : Convolution
     """
+    data, variance, flags, noise, plain_variance, good_fraction, planes, background, n_threads = task
     exact, width = loops('exact'), model.basis.width
     variance, flags = NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags
     x, y = positions(model, data.shape)

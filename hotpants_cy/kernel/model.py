@@ -6,12 +6,12 @@ import numpy as np
 
 from ..exceptions import InputError
 from .basis import GaussianBasis
-from .blocks import NO_FLAGS, NO_PLANE, convolve_blocks
+from .blocks import convolve_blocks
+from .convolution import Convolution
 from .exact import convolve_exactly
 from .spatial import Monomials, RegionFrame
 
 __all__ = ['KernelModel']
-
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,17 +314,12 @@ class KernelModel:
         flags : int32 array
             Zero where nothing is flagged. The last two are empty if not asked for.
         """
-        half = self.half_width
-        out = np.empty_like(data)
-        for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
-            out[edge] = fill
-        # zeros that the threads touch first, not this one
-        variance_out = NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
-        flags_out = NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
+        task = Convolution.of(data, variance, flags, noise, half_width=self.half_width, fill=fill,
+                              plain_variance=plain_variance, good_fraction=good_fraction, background=background,
+                              n_threads=n_threads)
         convolve = convolve_exactly if exact else convolve_blocks
-        convolve(self, data, variance, flags, noise, plain_variance, good_fraction, (out, variance_out, flags_out),
-                 background, n_threads)
-        return out, variance_out, flags_out
+        convolve(self, task)
+        return task.planes
 
 
 def _position(x, y):

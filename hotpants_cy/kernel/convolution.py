@@ -1,0 +1,49 @@
+"""What is convolved with a kernel, how, and where the results go: the same for blocks, exact kernels, sums and FFTs."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ['NO_FLAGS', 'NO_PLANE', 'Convolution']
+
+NO_PLANE = np.empty((0, 0), np.float32)
+NO_FLAGS = np.empty((0, 0), np.int32)
+
+
+class Convolution(NamedTuple):
+    """Planes of a region to be convolved, and the planes that get the results.
+
+    Attributes
+    ----------
+    data, variance, flags, noise, plain_variance, good_fraction, background, n_threads
+        As in `KernelModel.convolve_planes`; planes that there are not have the shape (0, 0).
+    planes : (float32 array, float32 array, int32 array)
+        Get convolved image, variance and flags, but for the frame; shape (0, 0) leaves one out. Flags are added to.
+    """
+
+    data: np.ndarray
+    variance: np.ndarray
+    flags: np.ndarray
+    noise: object
+    plain_variance: bool
+    good_fraction: float
+    planes: tuple
+    background: bool
+    n_threads: int
+
+    @classmethod
+    def of(cls, data, variance, flags, noise, *, half_width, fill, **options):
+        """Make the planes for the results, with ``fill`` in the frame of the convolved image."""
+        out, half = np.empty_like(data), half_width
+        for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
+            out[edge] = fill
+        # zeros that the threads touch first, not this one
+        variance_out = NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
+        flags_out = NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
+        return cls(data, NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags, noise,
+                   planes=(out, variance_out, flags_out), **options)
+
+    @property
+    def noise_factors(self):
+        """The factors of the noise model; zeros if there is none."""
+        return (0.0, 0.0) if self.noise is None else self.noise.factors
