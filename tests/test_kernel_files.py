@@ -275,6 +275,6 @@ def test_tables_without_all_coefficients_are_refused(change, column):
     {'BUFFER00': '[10:1,10:1]'}, {'hdu': 0, 'CONVOL00': 'Q'},
     {'column': lambda c: np.where(np.arange(len(c)) == 3, np.nan, c)},
     {'column': lambda c: np.where(np.arange(len(c)) == 3, np.inf, c)}],
-    ids=lambda cards: 'column' if 'column' in cards else str(cards))    # not where the function is: it differs each time
+    ids=lambda cards: 'column' if 'column' in cards else str(cards))    # not the address of the function
 def test_tables_of_impossible_numbers_are_refused(change, cards):
     refused(change(**cards))

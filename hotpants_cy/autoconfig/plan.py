@@ -8,9 +8,9 @@ import numpy as np
 from ..config import HotpantsConfig
 from ..inputs.exposure import Exposure
 from ..inputs.frame import as_pair
+from ..stamps.measures import measure_stars
 from ..stamps.seeding import positions_of, vetted
 from ..stamps.shapes import FWHM_OF_SIGMA, measure_shapes
-from ..stamps.vetting import measure_stars
 from ..threads import resolve_threads
 from .choice import try_kernels
 from .facts import FWHM_KEYS, header_number, look_at

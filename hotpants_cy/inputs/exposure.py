@@ -162,4 +162,5 @@ def _spread(mask, growth, n_threads):
         return
     ny, nx = mask.shape
     bad, any_bad = np.empty(mask.shape, np.uint8), np.empty(ny, np.uint8)
-    loops('pixels').spread_bad(mask, growth, bad, any_bad, np.empty((n_threads, 2 * (nx + growth)), np.uint8), n_threads)
+    work = np.empty((n_threads, 2 * (nx + growth)), np.uint8)
+    loops('pixels').spread_bad(mask, growth, bad, any_bad, work, n_threads)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..instructions import loops
 from ..progress import in_parts
-from .convolution import NO_FLAGS, NO_PLANE
+from .convolution import NO_PLANE
 from .fourier import rounding_stays_small
 from .spatial import Monomials
 
@@ -31,7 +31,6 @@ def convolve_exactly(model, task):
     """
     data, variance, flags, noise, plain_variance, good_fraction, planes, background, n_threads = task
     exact, width = loops('exact'), model.basis.width
-    variance, flags = NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags
     x, y = positions(model, data.shape)
     if fft_pays(model, data, variance, noise):
         convolve_by_fft(model, data, variance, noise, plain_variance, planes[:2], background, n_threads)
@@ -44,7 +43,7 @@ def convolve_exactly(model, task):
     for start, stop in in_parts(exact.n_bands(len(y), width), what, whole=data.size * width**2 < _LONG):
         exact.convolve_exactly(
             data, variance, flags, terms, model.ko, x, y, plain_variance,
-            *((0.0, 0.0) if noise is None else noise.factors), good_fraction, sky(data), coefficients,
+            *task.noise_factors, good_fraction, sky(data), coefficients,
             model.bgo if background else -1, *planes, work, start, stop)
 
 
