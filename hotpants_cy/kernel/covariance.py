@@ -31,6 +31,9 @@ def fit_covariance(design, sight, weighing, equations, model):
     kernels = model.images(sight.x, sight.y)
     local = np.array([_noise_products(design, sight, weighing, kernels, k) for k in range(len(sight.slots))])
     noise, _ = design.sum_up_all(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
+    if design.sky is not None:
+        weights, variance = design.sky.weights(model, design.basis, design.config.robust)
+        noise += design.sum_up_all(design.sky, *design.sky.products(weights**2 * variance))[0]
     # coefficients of very different size: invert with ones on the diagonal
     matrix, bias = equations
     scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))

@@ -11,7 +11,7 @@ from ..stamps.shapes import cutouts
 from .fourier import convolve_stack
 from .weights import LARGEST_ERROR, extra_scatter, influence, model_error, predicted_variance
 
-__all__ = ['Sight', 'Weighing', 'chi2']
+__all__ = ['Sight', 'Weighing', 'bad_pixels', 'chi2']
 
 LARGEST_SCATTER = 0.2        # of the flux ratios of stars, relative
 FEWEST_STARS = 8             # of which one can be told to stand out
@@ -54,8 +54,8 @@ class Sight:
         target = cutouts(design.target_data, x - x0, y - y0, half).reshape(len(slots), -1).astype(float)
         variance = np.array([design.target.variance(cut) for cut in near], float).reshape(len(slots), -1)
         source_variance = np.array([design.source.variance(cut) for cut in wide], float)
-        good = ~np.array([_bad_pixels(design.target, cut) for cut in near]).reshape(len(slots), -1)
-        source_bad = np.array([_bad_pixels(design.source, cut) for cut in wide]) | ~(source_variance >= 0)
+        good = ~np.array([bad_pixels(design.target, cut) for cut in near]).reshape(len(slots), -1)
+        source_bad = np.array([bad_pixels(design.source, cut) for cut in wide]) | ~(source_variance >= 0)
         good &= np.isfinite(variance) & (variance >= 0)
         return cls(slots, x, y, target, np.where(good, variance, 0), np.where(source_bad, 0, source_variance), good,
                    source_bad)
@@ -163,7 +163,7 @@ def _star_influence(residual, variance, light, good, loss):
             * influence(np.maximum(excess, 0) / typical, loss))
 
 
-def _bad_pixels(exposure, cut):
+def bad_pixels(exposure, cut):
     """Pixels of a section that are flagged, or too bright for the fit."""
     data = exposure.cutout(cut)
     return (exposure.flags(cut) != 0) | ~(data < exposure.kernel_high)

@@ -15,6 +15,7 @@ from ..instructions import loops
 from .covariance import fit_covariance
 from .design import Design, Factors
 from .weighing import Sight, Weighing, chi2
+from .weighted_sky import Sky
 
 __all__ = ['DISAGREES', 'WeightedDesign']
 
@@ -39,6 +40,8 @@ class WeightedDesign(Design):
     ----------
     last : (Sight, Weighing, (float64 array, float64 array))
         Of the last solution: what was seen, how it was weighed, the equations and what noise adds to them.
+    sky : Sky or None
+        What is between the stars; None without weights, or where there is nothing but stars.
     """
 
     @classmethod
@@ -46,7 +49,7 @@ class WeightedDesign(Design):
         """The same substamps and vectors, to be fitted with weights."""
         weighted = copy.copy(design)
         weighted.__class__ = cls
-        weighted.last = None
+        weighted.last, weighted.sky = None, Sky.of(design) if design.config.weights else None
         return weighted
 
     def solve(self, slots):
@@ -56,7 +59,7 @@ class WeightedDesign(Design):
         model = Design.solve(self, self.alike(slots) if self.config.robust else slots)
         weighing = Weighing.of(self, sight, model)
         for number in range(1, ROUNDS + 1):  # noqa: B007
-            solution, *equations = self._solve_weighted(sight, weighing)
+            solution, *equations = self._solve_weighted(sight, weighing, model)
             model, before = self.model_of(solution), weighing
             weighing = Weighing.of(self, sight, model, before.error)
             change = np.max(np.abs(weighing.model - before.model) / np.sqrt(weighing.variance), where=weighing.good,
@@ -69,11 +72,9 @@ class WeightedDesign(Design):
 
     # -- equations ----------------------------------------------------------------------------
 
-    def _solve_weighted(self, sight, weighing):
+    def _solve_weighted(self, sight, weighing, model):
         """Solution without the bias of the noise in the convolved image; the equations, and what noise adds to them."""
-        gram, rhs = self._products(sight, weighing.weights)
-        matrix, vector = self.sum_up_all(sight, gram, rhs)
-        noise, _ = self.sum_up_all(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
+        matrix, vector, noise = self._weighted_equations(sight, weighing, model)
         factors = Factors(matrix.copy())
         if factors.regular:
             solution = factors.solve(vector)
@@ -83,6 +84,19 @@ class WeightedDesign(Design):
             raise SingularFitError(f'the weighted fit of kernel and background to {len(sight.slots)} substamps has no '
                                    'finite solution: lower ko, bgo or the degrees, or find more stars')
         return solution, matrix, noise
+
+    def _weighted_equations(self, sight, weighing, model):
+        """Matrix and right hand side, from stars and sky, and what noise in the convolved image adds to the matrix."""
+        gram, rhs = self._products(sight, weighing.weights)
+        matrix, vector = self.sum_up_all(sight, gram, rhs)
+        noise, _ = self.sum_up_all(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
+        if self.sky is None:
+            return matrix, vector, noise
+        weights, _ = self.sky.weights(model, self.basis, self.config.robust)
+        gram, rhs = self.sky.products(weights)
+        sky_matrix, sky_vector = self.sum_up_all(self.sky, gram, rhs)
+        sky_noise, _ = self.sum_up_all(self.sky, self.sky.noise_products(weights, self.basis), np.zeros_like(rhs))
+        return matrix + sky_matrix, vector + sky_vector, noise + sky_noise
 
     def _products(self, sight, weights):
         """Products of the vectors of each substamp under the weights (spec 5.2)."""
@@ -105,7 +119,7 @@ class WeightedDesign(Design):
         return noise
 
     def sum_up_all(self, sight, gram, rhs):
-        """Equations from products of each substamp seen; see `Design.sum_up`."""
+        """Equations from products of each substamp, or of each tile of the sky, seen; see `Design.sum_up`."""
         return self.sum_up(sight.x, sight.y, gram, rhs, np.arange(len(gram), dtype=np.int32))
 
     def all_vectors(self, sight, k):
