@@ -183,8 +183,9 @@ def print_table(title, lines):
 def write_tables(rows, folder):
     """Write the tables as csv-tables of reStructuredText."""
     simulated = [r for r in rows if r['scene'] in SCENES]
-    files = {'issue': [(scene, by_method(rows, scene, BY_METHOD)) for scene in ('issue 512', 'issue 2048')],
-             'noise': [(scene, by_method(rows, scene, NOISE)) for scene in ('issue 512', 'issue 2048')],
+    sizes = 'issue 512', 'issue 2048', 'issue 4096'
+    files = {'issue': [(scene, by_method(rows, scene, BY_METHOD)) for scene in sizes],
+             'noise': [(scene, by_method(rows, scene, NOISE)) for scene in sizes],
              'scenes': [(SHOWN[m][0], by_scene(simulated, m)) for m in BY_SCENE],
              'real': [(scene, by_method(rows, scene, OF_REAL)) for scene in REAL]}
     for name, tables in files.items():

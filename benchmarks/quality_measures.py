@@ -14,7 +14,7 @@ from hotpants_cy.datasets import positions_of
 BRIGHT, NEAR = 20.0, 8.0            # sky sigmas of the peak of a bright star; pixels around one
 BOXES = 8                           # boxes along a side
 LOWEST = 3.5                        # sigmas of the peaks that are kept
-KEPT = 40                           # highest false peaks that are kept
+KEPT, KEPT_PER_MEGAPIXEL = 40, 8     # highest false peaks that are kept, at least
 
 
 def measure(scene, outcome):
@@ -141,8 +141,9 @@ def detection(scene, outcome, judged, sigma, real):
         cut = np.s_[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
         if scene.judged[y, x]:
             seen.append(np.nanmax(plane[cut]) if good[cut].any() else 0.0)
-    return numbers | {'false': _listed(np.sort(false)[::-1][:KEPT]), 'seen': _listed(seen),
-                      'megapixels': scene.judged.sum() / 1e6}
+    megapixels = scene.judged.sum() / 1e6
+    highest = np.sort(false)[::-1][:max(KEPT, round(KEPT_PER_MEGAPIXEL * megapixels))]
+    return numbers | {'false': _listed(highest), 'seen': _listed(seen), 'megapixels': megapixels}
 
 
 def plain_filter(scene, d, sigma):

@@ -26,6 +26,7 @@ __all__ = ['METHODS', 'Failure', 'Outcome']
 
 PEERS = Path(os.environ.get('HOTPANTS_CY_PEERS', '/root/kit'))
 HERE = Path(__file__).resolve().parent
+MOST_PIXELS = 3000**2       # that peers are given: SFFT takes 11 GB for 2048 x 2048
 WINGS = {'rkernel': 15, 'rss': 20, 'sigma_gauss': (0.7, 1.5, 3.0, 6.0), 'deg_fixe': (6, 4, 2, 0)}
 
 
@@ -102,6 +103,8 @@ def peer(scene, name):
     python = PEERS / {'sfft': 'sfft', 'properimage': 'proper'}[name] / 'bin' / 'python'
     if not python.exists():
         raise Failure(f'{python} is not there')
+    if scene.science.size > MOST_PIXELS:
+        raise Failure('not tried on images of this size')
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, 'in.npz'), Path(folder, 'out.npz')
         sky = [np.nanmedian(image.data[scene.blank]) for image in (scene.science, scene.template)]

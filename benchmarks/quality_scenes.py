@@ -46,6 +46,7 @@ DEFAULT = Recipe()
 SCENES = {
     'issue 512': DEFAULT,
     'issue 2048': replace(DEFAULT, size=2048),
+    'issue 4096': replace(DEFAULT, size=4096),
     'bright': replace(DEFAULT, flux=(4e3, 4e5)),
     'gaussian': replace(DEFAULT, beta=math.inf),
     'heavy wings': replace(DEFAULT, beta=2.5),
