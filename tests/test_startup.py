@@ -1,4 +1,5 @@
 """The command line imports what it needs, and no more: its start is a good part of a short run."""
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,17 @@ def test_python_runs_the_package_as_the_command_line():
                           cwd=Path(sys.prefix))
     assert done.returncode == 1
     assert done.stderr.startswith('hotpants-cy: error: cannot read none.fits')
+
+
+def test_sources_that_are_not_compiled_say_so(tmp_path):
+    shutil.copytree(Path(hotpants_cy.__file__).parent, tmp_path / 'hotpants_cy',
+                    ignore=shutil.ignore_patterns('*.so', '*.pyd', '*.c', '__pycache__'))
+    done = subprocess.run([sys.executable, '-c', f'import sys; sys.path.insert(0, {str(tmp_path)!r}); '
+                           'import hotpants_cy; hotpants_cy.subtract'], capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith('ImportError: the compiled part of hotpants_cy is missing in')
+    assert 'start Python in another folder' in last
 
 
 def test_a_run_on_plain_files_needs_of_astropy_only_fits(tmp_path):
