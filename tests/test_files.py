@@ -12,7 +12,7 @@ from astropy.io import fits
 from numpy.testing import assert_array_equal
 
 from hotpants_cy.exceptions import InputError, OutputError
-from hotpants_cy.inputs.reading import read_image, read_plane
+from hotpants_cy.inputs.reading import read_image, read_plane, reason_of
 from hotpants_cy.inputs.writing import write_whole
 
 PIXELS = np.random.default_rng(1).normal(100, 10, (60, 70)).astype('f4')
@@ -390,3 +390,12 @@ except OutputError as error:
     assert 'cannot write' in run.stderr
     assert 'no space left, or a limit' in run.stderr or 'File too large' in run.stderr
     assert snapshot(tmp_path) == {}
+
+
+@pytest.mark.parametrize(('text', 'reason'), [
+    ('No SIMPLE card found, this is no FITS file. If this is really a FITS file, try with ignore_missing_simple=True',
+     'No SIMPLE card found, this is no FITS file.'),
+    ('Not enough space on disk: requested 9, available 0. Not enough space on disk: requested 9, available 0. '
+     '2 requested and 1 written', 'Not enough space on disk: requested 9, available 0')])
+def test_of_what_astropy_says_only_the_reason_is_told(text, reason):
+    assert reason_of(OSError(text)) == reason

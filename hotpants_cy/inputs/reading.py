@@ -213,5 +213,8 @@ def reason_of(error):
     """Why a file could not be read or written, in words."""
     text = getattr(error, 'strerror', None) or str(error) or type(error).__name__
     text = text.replace('Empty or corrupt FITS file', 'the FITS file is cut off or damaged')
+    # of what astropy says: no advice about its own keywords, and a full disk only once
+    text = re.sub(r' If this is really a FITS file, try with ignore_missing_simple=True$', '', text)
+    text = re.sub(r'^(Not enough space on disk: [^.]+)\. .*', r'\1', text, flags=re.DOTALL)
     text = re.sub(r'^(\d+ requested and \d+ written)$', r'no space left, or a limit is reached: \1', text)
     return ' '.join(text.split())
