@@ -16,7 +16,9 @@ from .inspection.concerns import warn_of
 from .inspection.quality import measure_quality
 from .pipeline import Hotpants
 from .products.background import background_planes
+from .products.correlation import check_correlations
 from .products.header import header_cards
+from .products.psf import check_psf
 from .stamps.substamp import substamp_table
 from .threads import resolve_threads
 
@@ -91,8 +93,11 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     >>> result.difference.shape
     (256, 256)
     """
+    check_correlations(noise_correlations)
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
     science, template = as_pair(science, template, keep_masked_values=getattr(config, 'parity', False))
+    if psf is not None:
+        check_psf(psf, science.shape)
     warn_if_misregistered(science, template, stacklevel=3)
     if isinstance(config, str) and config == 'auto':
         hot = automatic(science, template, stars, **around)

@@ -117,6 +117,11 @@ def test_the_pair_itself_is_good():
     ({'stars': 'nothing.reg'}, 'there is no file'), ({'stars': 5}, 'stars must be'),
     ({'avoid': 'x.reg'}, 'avoid: there is'),
     ({'avoid': [[1, 1]], 'avoid_radius': -3}, 'avoid_radius=-3 is impossible'), ({'stars': {'x': [1]}}, 'columns x'),
+    ({'psf': 'moffat'}, 'psf: '), ({'psf': np.ones((4, 4))}, 'a PSF must be'),
+    ({'noise_correlations': np.ones((3, 3))}, 'noise_correlations must be two'),
+    ({'noise_correlations': 1}, 'noise_correlations must be two'),
+    ({'noise_correlations': (None, np.ones((2, 2)))}, r'noise_correlations\[1\], of the template, must be'),
+    ({'noise_correlations': ('flat', None)}, r'noise_correlations\[0\].*cannot use'),
 ], ids=str)
 def test_a_wrong_argument_is_named(argument, words):
     with pytest.raises(hp.InputError, match=words):

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..exceptions import InputError, NotSupportedError
 from ..inputs.bits import Bits
+from ..inputs.planes import as_array
 from ..stamps.positions import pixel_positions
 
-__all__ = ['DifferenceNoise', 'NoiseField', 'squared']
+__all__ = ['DifferenceNoise', 'NoiseField', 'check_correlations', 'squared']
 
 _LARGEST_CUTOUT = 16_384        # pixels: their covariances fill some 0.5 GB
 
@@ -160,8 +161,8 @@ class DifferenceNoise:
             Autocorrelation of the noise of an image that was resampled: 1 at the centre, the correlation with the
             pixel one to the right beside it, and so on. Default: neighbours are independent.
         """
-        for name, plane in (('science', science_correlation), ('template', template_correlation)):
-            _check_correlation(plane, name)
+        _check_correlation(science_correlation, 'science_correlation')
+        _check_correlation(template_correlation, 'template_correlation')
         hot.assemble('difference')
         fields = [NoiseField.of(run, science_correlation, template_correlation) for run in hot.live_regions]
         regions = [run.region for run in hot.live_regions]
@@ -274,13 +275,24 @@ class DifferenceNoise:
         return Covariance(field.covariance(x0, y0, shape), data_shape=shape, assume_symmetric=True, unit=unit)
 
 
+def check_correlations(pair):
+    """Check the ``noise_correlations`` of `~hotpants_cy.subtract` before there is work done."""
+    try:
+        science, template = pair
+    except (TypeError, ValueError):
+        raise InputError('noise_correlations must be two, that of the science image and that of the template, each an '
+                         'array or None') from None
+    _check_correlation(science, 'noise_correlations[0], of the science image,')
+    _check_correlation(template, 'noise_correlations[1], of the template,')
+
+
 def _check_correlation(plane, name):
     if plane is None:
         return
-    plane = np.asarray(plane, float)
+    plane = as_array(plane, name, None).astype(float)
     if plane.ndim != 2 or not all(n % 2 for n in plane.shape) or not np.isclose(
             plane[plane.shape[0] // 2, plane.shape[1] // 2], 1) or not np.allclose(plane, plane[::-1, ::-1]):
-        raise InputError(f'{name}_correlation must be a 2-D array of odd sides, 1 at its centre and symmetric about it')
+        raise InputError(f'{name} must be a 2-D array of odd sides, 1 at its centre and symmetric about it')
 
 
 def _quadratic(weights, variance, correlation):

@@ -12,9 +12,11 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..inputs.bits import Bits
+from ..inputs.planes import as_array
 from .starfit import fit_stars
 
-__all__ = ['FieldPSF', 'GivenPSF', 'ModelAnywhere', 'difference_psf', 'reach_of', 'star_boxes', 'star_profile']
+__all__ = ['FieldPSF', 'GivenPSF', 'ModelAnywhere', 'check_psf', 'difference_psf', 'reach_of', 'star_boxes',
+           'star_profile']
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +169,7 @@ def reach_of(model):
 
 def _picture(image):
     """A square picture of odd sides, and of sum 1."""
-    image = np.asarray(image, float)
+    image = as_array(image, 'psf', None).astype(float)
     if image.ndim != 2 or not np.isfinite(image).all() or not image.sum() > 0 or not all(n % 2 for n in image.shape):
         raise InputError('a PSF must be a 2-D array of odd sides, of finite values whose sum is above zero, the source '
                          f'in the centre; this one has shape {image.shape} and sum {image.sum():.3g}')
@@ -215,9 +217,15 @@ def difference_psf(hot, psf=None):
     runs, (ny, nx) = hot.live_regions, hot.science.shape
     for given, own in ((psf, 'i'), (hot.science.psf, 'i'), (hot.template.psf, 't')):
         if given is not None:
-            return FieldPSF(GivenPSF.of(given, (nx // 2, ny // 2)), _kernel(runs, own))
+            return FieldPSF(check_psf(given, (ny, nx)), _kernel(runs, own))
     stars = [(s.x, s.y) for run in runs for s in run.used_substamps()]
     return FieldPSF(star_profile(runs[0].science, stars), _kernel(runs, 'i'))
+
+
+def check_psf(psf, shape):
+    """Make a `GivenPSF` of what a user gives, or say why not; a function is tried in the middle of the image."""
+    ny, nx = shape
+    return GivenPSF.of(psf, (nx // 2, ny // 2))
 
 
 def _kernel(runs, own):
