@@ -141,6 +141,9 @@ class Frame:
             planes.append((noise, mine, unusable_noise(noise, None if keep_masked_values else sigma)))
         mask = as_mask(mask, values.shape, name)
         flags = flag_plane([bad for *_, bad in planes], mask, as_bits(bits, values.shape, name))
+        if noise is not None and planes[1][2] is not None and planes[1][2].all():
+            raise InputError(f'{name} image: everything is masked, since none of the {values.size} uncertainties can '
+                             'be used: they must be finite and not negative')
         if flags is not None and flags.all():
             raise InputError(f'{name} image: everything is masked, no pixel of {flags.size} can be used')
         usable = None if flags is None else flags == 0
