@@ -211,6 +211,11 @@ def test_swapped_images_give_minus_the_difference():
     assert np.allclose(forth.difference.data[good], -back.difference.data[good], atol=1e-3)
 
 
+def test_more_functions_than_pixels_of_the_kernel_are_named():
+    words = refused(config=CONFIG.replace(rkernel=1, deg_fixe=(6, 4, 2), sigma_gauss=(0.7, 1.5, 3)))
+    assert 'its 49 functions are more than its 9 pixels; raise rkernel (1), or lower deg_fixe (6, 4, 2)' in words
+
+
 # -- noise ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(('kind', 'value'), [

@@ -181,6 +181,11 @@ class Design:
     def _check_number(self, n):
         # each substamp tells a level and two slopes of the background
         needed = 1 if self.config.parity else max(len(self.terms), -(-len(self.background_terms) // 3))
+        if n < needed and len(self.basis) > self.basis.width**2:
+            raise TooFewStampsError(
+                f'no star determines the kernel: its {len(self.basis)} functions are more than its '
+                f'{self.basis.width**2} pixels; raise rkernel ({self.config.rkernel}), or lower deg_fixe '
+                f'{self.config.deg_fixe}')
         if n < needed:
             raise TooFewStampsError(
                 f'{n} substamps are left of {sum(len(s.substamps) for s in self.stamps)} in {len(self.stamps)} stamps, '
