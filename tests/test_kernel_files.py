@@ -278,3 +278,8 @@ def test_tables_without_all_coefficients_are_refused(change, column):
     ids=lambda cards: 'column' if 'column' in cards else str(cards))    # not the address of the function
 def test_tables_of_impossible_numbers_are_refused(change, cards):
     refused(change(**cards))
+
+
+def test_a_kernel_table_that_is_not_there_is_told_in_words():
+    with pytest.raises(hp.InputError, match=r'^cannot take a kernel from nope.fits: No such file or directory$'):
+        hp.KernelModel.read('nope.fits')

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 
 from ..exceptions import InputError
+from ..inputs.reading import reason_of
 from ..inputs.writing import write_whole
 from .basis import GaussianBasis, ImageBasis
 from .model import KernelModel
@@ -121,7 +122,7 @@ def read_table(path):
     except InputError as error:
         raise InputError(f'cannot take a kernel from {path}: {error}') from None
     except (KeyError, OSError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InputError(f'cannot take a kernel from {path}: {" ".join(str(error).split())}') from error
+        raise InputError(f'cannot take a kernel from {path}: {reason_of(error)}') from error
 
 
 def _table_of(primary, table, pictures, covariances):
