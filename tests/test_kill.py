@@ -94,6 +94,19 @@ def test_a_run_that_is_killed_leaves_old_files_or_new_ones(argv, tmp_path, seed)
 
 
 @posix
+def test_a_run_that_is_terminated_takes_its_half_written_files_away(argv, tmp_path):
+    out = tmp_path / 'out'
+    out.mkdir()
+    process = start([*argv, *outputs(out)])
+    while process.poll() is None and not any(out.glob('.hotpants-*')):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    status, _, err = finish(process)
+    assert (status, err) == (143, 'hotpants-cy: terminated\n')
+    assert list(out.glob('.hotpants-*')) == []
+
+
+@posix
 def test_each_moment_of_the_renaming_leaves_old_files_or_new_ones(argv, tmp_path):
     # kill after the n-th system call that changes names, for each n
     code = SLOW.replace('time.sleep(0.03)', '''

@@ -1,11 +1,18 @@
 """``hotpants-cy``: the command line of C HOTPANTS on the engine of this package."""
 
+import contextlib
 import shlex
+import signal
 import sys
+import threading
 
 from .options import parse
 
 __all__ = ['main']
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
 
 
 def main(argv=None):
@@ -19,7 +26,7 @@ def main(argv=None):
     Returns
     -------
     int
-        Exit status: 0, or 1 after one line on stderr that says what went wrong.
+        Exit status: 0, or 1 after one line on stderr that says what went wrong; 130 if interrupted, 143 if terminated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv[:1] == ['demo']:
@@ -37,7 +44,7 @@ def main(argv=None):
     from .messages import Messages
     from .run import run
     try:
-        with Messages(args.v):
+        with Messages(args.v), _sigterm_raises():
             run(args, shlex.join(['hotpants-cy', *argv]))
     except HotpantsError as error:
         print(f'hotpants-cy: error: {" ".join(str(error).split())}', file=sys.stderr)
@@ -48,4 +55,23 @@ def main(argv=None):
     except KeyboardInterrupt:
         print('hotpants-cy: interrupted; no output was written', file=sys.stderr)
         return 130
+    except _Terminated:
+        print('hotpants-cy: terminated', file=sys.stderr)
+        return 143
     return 0
+
+
+@contextlib.contextmanager
+def _sigterm_raises():
+    """Make SIGTERM an exception, so that files half written are taken away; what others do with it stays."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_):
+        raise _Terminated
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
