@@ -144,7 +144,7 @@ def scene(number):
 
 @lru_cache
 def _hypercube(block):
-    return qmc.LatinHypercube(len(PROPERTIES), rng=np.random.default_rng(block)).random(DESIGN)
+    return qmc.LatinHypercube(len(PROPERTIES), seed=np.random.default_rng(block)).random(DESIGN)
 
 
 def properties(number):
