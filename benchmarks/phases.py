@@ -81,6 +81,11 @@ def yardstick(image, r, repeat):
     return fastest(lambda: loop(*(a.ctypes.data_as(ctypes.c_void_p) for a in planes), len(image), r), repeat)
 
 
+def times_faster(plain, size, seconds):
+    """How many times longer than some seconds C HOTPANTS should take, whose loop takes ``plain`` seconds."""
+    return f'{plain * (1.8 if size <= 2048 else 1.55) / seconds:.1f}'
+
+
 def simulated(size, folder):
     """Path of a pair with one star per 40 x 40 pixels, made if it is not there; beyond 4096 from copies of that."""
     path = Path(folder, f'phases-{size}.npz')
@@ -139,7 +144,7 @@ def steps(args, folder):
             runs = [subprocess.run(command, stdout=subprocess.PIPE, check=True) for _ in range(args.repeat)]
             got = found[size, r, threads] = min((json.loads(run.stdout) for run in runs), key=lambda run: run['all'])
             row(str(size), str(r), str(threads), plain, *got.values(), got['all'] / size**2 * 1e6,
-                f'{plain * (1.8 if size <= 2048 else 1.55) / got["all"]:.1f}' if known else '-')
+                times_faster(plain, size, got['all']) if known else '-')
     if args.amdahl:
         print()
         row('size', 'r', *(f'{c}, serial' for c in COLUMNS[:-1]))
@@ -167,8 +172,7 @@ def processes(args, folder):
                               env={**os.environ, 'OMP_NUM_THREADS': str(threads)}, stderr=subprocess.DEVNULL)
                 wall = fastest(run, args.repeat)
                 known = (r, args.direction) == (10, 't')
-                row(str(size), str(r), str(threads), plain, wall,
-                    f'{plain * (1.8 if size <= 2048 else 1.55) / wall:.1f}' if known else '-')
+                row(str(size), str(r), str(threads), plain, wall, times_faster(plain, size, wall) if known else '-')
 
 
 def machine_peak(threads):

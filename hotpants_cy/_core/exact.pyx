@@ -11,12 +11,9 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, sqrt
 
 include "exact_tiles.pxi"
+include "footprints.pxi"
 
 cdef enum:
-    BAD_INPUT = 0x80           # HotpantsFlags INPUT_ISBAD
-    BAD_OUTPUT = 0x8000        # OUTPUT_ISBAD
-    BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
-    OK_CONVOLVED = 0x40        # OK_CONV
     NO_VARIANCE = 0
     PLAIN_VARIANCE = 1         # convolved with the kernel
     SQUARE_VARIANCE = 2        # convolved with its square
@@ -24,7 +21,7 @@ cdef enum:
     GROUP = TILE_COLUMNS * FLOATS
     STEP = TILE_COLUMNS * DOUBLES
 
-LANES = FLOATS                 # numbers in a vector of single precision
+lanes = FLOATS                 # numbers in a vector of single precision
 
 
 cdef struct Kernel:

@@ -8,39 +8,16 @@ cdef enum:
 cdef double ROUNDING = 1e-9    # of sums, at most
 
 
-cdef int look_at_flags(const int[:, ::1] flags, const Kernel *k, const Block *b) noexcept nogil:
-    """Flags seen in each footprint of a block; return all of them, and do nothing if there is none."""
-    cdef Py_ssize_t x, y, i, half = k.width // 2
-    cdef int seen = 0
+cdef void weigh_pixels(const int[:, ::1] flags, const Kernel *k, const Block *b) noexcept nogil:
+    """Zero for bad source pixels of a block, 1 for others and what lies beyond them."""
+    cdef Py_ssize_t x, y, half = k.width // 2
     cdef const int *row
-    cdef int *out
     for y in range(b.ny + k.width - 1):
         row = &flags[b.y0 - half + y, b.x0 - half]
-        for x in range(b.nx + k.width - 1):
-            seen |= row[x]
-    if seen == 0:
-        return seen
-    for y in range(b.ny + k.width - 1):
-        row = &flags[b.y0 - half + y, b.x0 - half]
-        out = b.across + y * COLUMNS
-        for x in range(b.nx):
-            out[x] = 0
-        for i in range(k.width):
-            for x in range(b.nx):
-                out[x] |= row[x + i]
         for x in range(b.nx + k.width - 1):
             b.weights[y * b.stride + x] = 0 if row[x] & BAD_INPUT else 1
         for x in range(b.nx + k.width - 1, b.stride):
             b.weights[y * b.stride + x] = 1
-    for y in range(b.ny):
-        out = b.seen + y * COLUMNS
-        for x in range(COLUMNS):
-            out[x] = 0
-        for i in range(k.width):
-            row = b.across + (y + i) * COLUMNS
-            for x in range(b.nx):
-                out[x] |= row[x]
-    return seen
 
 
 cdef void list_bad(const int[:, ::1] flags, const Kernel *k, const Block *b) noexcept nogil:
@@ -125,19 +102,13 @@ cdef void weigh_row(double good_fraction, const Kernel *k, const Block *b, Py_ss
 cdef void convolve_flags(const int[:, ::1] flags, double good_fraction, const Kernel *k, const Block *b,
                          int[:, ::1] out) noexcept nogil:
     """Flags of a block; the kernel is only weighed where a bad pixel is near."""
-    cdef Py_ssize_t x, y
-    cdef int here
-    cdef int *seen
-    if look_at_flags(flags, k, b) == 0:
+    cdef Py_ssize_t x, y, x0 = b.x0 - k.width // 2, y0 = b.y0 - k.width // 2
+    if not any_flags(flags, x0, y0, b.nx + k.width - 1, b.ny + k.width - 1):
         return
+    see_flags(flags, x0, y0, b.nx, b.ny, k.width, COLUMNS, b.across, b.seen)
+    weigh_pixels(flags, k, b)
     list_bad(flags, k, b)
     for y in range(b.ny):
-        seen = b.seen + y * COLUMNS
         weigh_row(good_fraction, k, b, y)
         for x in range(b.nx):
-            here = flags[b.y0 + y, b.x0 + x]
-            if here & BAD_INPUT:
-                here |= BAD_OUTPUT
-            if seen[x]:
-                here |= OK_CONVOLVED if b.enough[x] else BAD_CONVOLVED
-            out[b.y0 + y, b.x0 + x] |= here
+            out[b.y0 + y, b.x0 + x] |= output_flags(flags[b.y0 + y, b.x0 + x], b.seen[y * COLUMNS + x], b.enough[x])

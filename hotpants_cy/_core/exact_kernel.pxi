@@ -1,4 +1,6 @@
 # The kernel of `exact.pyx` in a block and in its rows.
+include "rings.pxi"
+
 
 cdef void shift(int order, Py_ssize_t area, const Block *b, const double *terms, double *shifted) noexcept nogil:
     """Terms in powers of the distances to the middle of the block: Taylor's shift, in x and then in y."""
@@ -80,16 +82,6 @@ cdef double LARGEST_SUM = 2    # in single precision, in units of the noise: it 
 cdef double MEAN_STEP = 0.886  # from the mean difference of two pixels to their scatter
 cdef double NEGLIGIBLE = 4e-7  # of the variance, for each of its terms
 cdef double STEEP = 0.5        # change of the kernel in a block from which the terms of its square may cancel
-
-
-cdef double ring(const double *taps, Py_ssize_t width, Py_ssize_t margin) noexcept nogil:
-    """Sum of the squares of the taps that are so far from the edge of the kernel."""
-    cdef Py_ssize_t i, n = width - 1 - 2 * margin, last = n * (width + 1)
-    cdef const double *corner = taps + margin * (width + 1)
-    cdef double total = corner[0] * corner[0] if n == 0 else 0
-    for i in range(n):                               # along the edges, each to the corner before the next
-        total += corner[i]**2 + corner[last - i]**2 + corner[(i + 1) * width]**2 + corner[last - (i + 1) * width]**2
-    return total
 
 
 cdef void weigh_rings(const Kernel *k, Block *b) noexcept nogil:

@@ -3,11 +3,7 @@
 # That weight decides at a threshold, and C sums it tap by tap.  Here each bad pixel, or each good one if these are
 # fewer, spreads its weight over the block; only where the result is so near the threshold that rounding could matter
 # are the taps summed in the order of C.
-cdef enum:
-    BAD_INPUT = 0x80           # HotpantsFlags INPUT_ISBAD
-    BAD_OUTPUT = 0x8000        # OUTPUT_ISBAD
-    BAD_CONVOLVED = 0x8010     # BAD_CONV | OUTPUT_ISBAD
-    OK_CONVOLVED = 0x40        # OK_CONV
+include "footprints.pxi"
 
 cdef double NEAR = 1e-9        # to the threshold; rounding is far smaller
 
@@ -33,41 +29,6 @@ cdef Footprints divide_flags(const Block *b) noexcept nogil:
 cdef inline Py_ssize_t flags_size(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     """How much of it there must be."""
     return width * width + step * step + ((2 * step + width - 1) * step + 1) // 2
-
-
-cdef bint any_flags(const int[:, ::1] flags, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
-                    Py_ssize_t ny) noexcept nogil:
-    cdef Py_ssize_t x, y
-    cdef int seen = 0
-    cdef const int *row
-    for y in range(ny):
-        row = &flags[y0 + y, x0]
-        for x in range(nx):
-            seen |= row[x]
-    return seen != 0
-
-
-cdef void see_flags(const int[:, ::1] flags, const Block *b, const Footprints *f) noexcept nogil:
-    """Flags that the footprint of each pixel sees."""
-    cdef Py_ssize_t x, y, i
-    cdef const int *row
-    cdef int *out
-    for y in range(b.ny + b.width - 1):
-        row = &flags[b.y0 - b.half + y, b.x0 - b.half]
-        out = f.across + y * b.nx
-        for x in range(b.nx):
-            out[x] = 0
-        for i in range(b.width):
-            for x in range(b.nx):
-                out[x] |= row[x + i]
-    for y in range(b.ny):
-        out = f.seen + y * b.nx
-        for x in range(b.nx):
-            out[x] = 0
-        for i in range(b.width):
-            row = f.across + (y + i) * b.nx
-            for x in range(b.nx):
-                out[x] |= row[x]
 
 
 cdef Py_ssize_t count_bad(const int[:, ::1] flags, const Block *b) noexcept nogil:
@@ -131,22 +92,19 @@ cdef double good_weight(const int[:, ::1] flags, const Block *b, Py_ssize_t x, P
 
 cdef void convolve_flags(const int[:, ::1] flags, const Block *b, double good_fraction, int[:, ::1] out) noexcept nogil:
     """Flags of one block."""
-    cdef Py_ssize_t x, y
-    cdef int here, seen
+    cdef Py_ssize_t x, y, x0 = b.x0 - b.half, y0 = b.y0 - b.half
+    cdef int seen
     cdef double total, good
     cdef Footprints f = divide_flags(b)
-    if not any_flags(flags, b.x0 - b.half, b.y0 - b.half, b.nx + b.width - 1, b.ny + b.width - 1):
+    if not any_flags(flags, x0, y0, b.nx + b.width - 1, b.ny + b.width - 1):
         return
-    see_flags(flags, b, &f)
+    see_flags(flags, x0, y0, b.nx, b.ny, b.width, b.nx, f.across, f.seen)
     total = weigh_footprints(flags, b, &f)
     for y in range(b.ny):
         for x in range(b.nx):
-            here, seen = flags[b.y0 + y, b.x0 + x], f.seen[y * b.nx + x]
-            if here & BAD_INPUT:
-                here |= BAD_OUTPUT
-            if seen != 0:
-                good = f.weights[y * b.nx + x] / total if seen & BAD_INPUT else 1
-                if seen & BAD_INPUT and fabs(good - good_fraction) < NEAR:
+            seen, good = f.seen[y * b.nx + x], 1
+            if seen & BAD_INPUT:
+                good = f.weights[y * b.nx + x] / total
+                if fabs(good - good_fraction) < NEAR:
                     good = good_weight(flags, b, x, y) / total
-                here |= BAD_CONVOLVED if good < good_fraction else OK_CONVOLVED
-            out[b.y0 + y, b.x0 + x] |= here
+            out[b.y0 + y, b.x0 + x] |= output_flags(flags[b.y0 + y, b.x0 + x], seen, not good < good_fraction)

@@ -48,16 +48,6 @@ def any_flag(const int[:, ::1] flags, int bits, int n_threads):
     return seen & bits != 0
 
 
-cdef bint bad_row(const int *flags, Py_ssize_t n, unsigned char *bad) noexcept nogil:
-    """Which pixels of a row are bad, and whether any is."""
-    cdef Py_ssize_t x
-    cdef int seen = 0
-    for x in range(n):
-        bad[x] = (flags[x] & INPUT_BAD) != 0
-        seen |= flags[x]
-    return seen & INPUT_BAD != 0
-
-
 cdef void spread_row(const unsigned char *bad, Py_ssize_t n, Py_ssize_t n_rows, const unsigned char *any_bad,
                      Py_ssize_t here, Py_ssize_t growth, unsigned char *columns, unsigned char *near,
                      int *flags) noexcept nogil:
@@ -91,7 +81,7 @@ def spread_bad(int[:, ::1] flags, Py_ssize_t growth, unsigned char[:, ::1] bad, 
     """
     cdef Py_ssize_t y, first, last, nx = flags.shape[1], ny = flags.shape[0]
     for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
-        any_bad[y] = bad_row(&flags[y, 0], nx, &bad[y, 0])
+        any_bad[y] = hide_row(&flags[y, 0], INPUT_BAD, 0, &bad[y, 0], NULL, nx)
     for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
         first = max(y - growth, 0)
         last = min(y + growth, ny - 1)
@@ -99,14 +89,18 @@ def spread_bad(int[:, ::1] flags, Py_ssize_t growth, unsigned char[:, ::1] bad, 
                    &work[threadid(), nx + 2 * growth], &flags[y, 0])
 
 
-cdef void hide_row(const int *flags, int bits, float fill, unsigned char *hidden, float *values,
+cdef bint hide_row(const int *flags, int bits, float fill, unsigned char *hidden, float *values,
                    Py_ssize_t n) noexcept nogil:
+    """`hide` for a row, which may have no values; return whether any pixel has one of the bits."""
     cdef Py_ssize_t x
+    cdef int seen = 0
     for x in range(n):
         hidden[x] = (flags[x] & bits) != 0
+        seen |= flags[x]
     if values != NULL:
         for x in range(n):
             values[x] = fill if flags[x] & bits else values[x]
+    return seen & bits != 0
 
 
 def hide(const int[:, ::1] flags, int bits, float fill, unsigned char[:, ::1] hidden, float[:, ::1] plane,

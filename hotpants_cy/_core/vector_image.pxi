@@ -138,7 +138,7 @@ cdef inline int count_bright(const float *row, Py_ssize_t n, float level, float 
 cdef float bright_limit(const Group *g, const Extra *e) noexcept nogil:
     """How far from the level pixels are bright; not so near that they round as well as the level, or that many are.
 
-    Where it had to be widened the group is rough.  ``starts`` gets how many bright pixels there are before each row.
+    Where it had to be widened the group is rough.  ``e.group.starts`` gets how many bright ones come before each row.
     """
     cdef Py_ssize_t s, most = g.nx * g.ny // MOST_BRIGHT
     cdef Py_ssize_t *starts = e.group.starts

@@ -1,4 +1,6 @@
 # The variance of a block, of `vector_convolution.pxi`, without the taps that weigh nothing.
+include "rings.pxi"
+
 
 cdef void prepare_variance(const Group *g) noexcept nogil:
     """Find lowest and highest variance of each column of a group; what is not a number is the highest.
@@ -30,16 +32,6 @@ cdef void find_range(const Block *b, const Extra *e, Py_ssize_t x0, float *lowes
     (<bits *> highest)[0] = high
 
 
-cdef double ring_weight(const Block *b, Py_ssize_t margin) noexcept nogil:
-    """Sum of the squares of the taps that are so far from the edge of the kernel."""
-    cdef Py_ssize_t i, n = b.width - 1 - 2 * margin, last = n * (b.width + 1)
-    cdef const double *corner = b.kernel + margin * (b.width + 1)
-    cdef double total = 0
-    for i in range(n):                               # along the edges, each to the corner before the next
-        total += corner[i]**2 + corner[last - i]**2 + corner[(i + 1) * b.width]**2 + corner[last - (i + 1) * b.width]**2
-    return total
-
-
 cdef Py_ssize_t negligible_margin(const Block *b, const Group *g, Py_ssize_t x) noexcept nogil:
     """How many taps on each side of the kernel hardly matter to a variance, whatever the pixels look like."""
     cdef Py_ssize_t p, margin = 0
@@ -50,7 +42,7 @@ cdef Py_ssize_t negligible_margin(const Block *b, const Group *g, Py_ssize_t x) 
     for p in range(b.width * b.width):
         total += b.kernel[p]**2
     while margin < b.half:
-        outside += ring_weight(b, margin)
+        outside += ring(b.kernel, b.width, margin)
         if not outside * highest <= NEGLIGIBLE * total * lowest:
             break
         margin += 1

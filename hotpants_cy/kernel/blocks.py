@@ -64,6 +64,5 @@ def convolve_rows_by_fft(model, task, term_kernels, x_terms, y_terms):
             kernels = (constant + (x_terms * y_terms[j]) @ varying).reshape(-1, width, width)
             convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out, task.n_threads)
             if variance_out.size:
-                seen = task.variance[rows] if task.variance.size else task.noise.variance(data[rows])
-                convolve_by_fft(seen, kernels if task.plain_variance else kernels**2, half, step, rows.start + half,
-                                variance_out, task.n_threads)
+                convolve_by_fft(task.seen_variance(rows), kernels if task.plain_variance else kernels**2, half, step,
+                                rows.start + half, variance_out, task.n_threads)

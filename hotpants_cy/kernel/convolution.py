@@ -47,3 +47,7 @@ class Convolution(NamedTuple):
     def noise_factors(self):
         """The factors of the noise model; zeros if there is none."""
         return (0.0, 0.0) if self.noise is None else self.noise.factors
+
+    def seen_variance(self, rows):
+        """Variance of the source pixels in some rows: what was given, or that of the noise model."""
+        return self.variance[rows] if self.variance.size else self.noise.variance(self.data[rows])

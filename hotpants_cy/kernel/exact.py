@@ -29,22 +29,20 @@ def convolve_exactly(model, task):
     model : KernelModel
     task : Convolution
     """
-    data, variance, flags, noise, plain_variance, good_fraction, planes, background, n_threads = task
-    exact, width = loops('exact'), model.basis.width
-    x, y = positions(model, data.shape)
-    if fft_pays(model, data, variance, noise):
-        convolve_by_fft(model, data, variance, noise, plain_variance, planes[:2], background, n_threads)
+    exact, width, (data, planes) = loops('exact'), model.basis.width, (task.data, task.planes)
+    if fft_pays(model, data, task.variance, task.noise):
+        convolve_by_fft(model, task)
         planes = NO_PLANE, NO_PLANE, planes[2]
         if not planes[2].size:
             return
-    work = np.empty((n_threads, exact.work_size(model.ko, width)))
-    coefficients, terms = np.ascontiguousarray(model.background_coefficients), spatial_kernels(model)
+    x, y = positions(model, data.shape)
+    work = np.empty((task.n_threads, exact.work_size(model.ko, width)))
+    coefficients, terms, level = np.ascontiguousarray(model.background_coefficients), spatial_kernels(model), sky(data)
     what = f'convolving {data.shape[1]} x {data.shape[0]} pixels'
     for start, stop in in_parts(exact.n_bands(len(y), width), what, whole=data.size * width**2 < _LONG):
         exact.convolve_exactly(
-            data, variance, flags, terms, model.ko, x, y, plain_variance,
-            *task.noise_factors, good_fraction, sky(data), coefficients,
-            model.bgo if background else -1, *planes, work, start, stop)
+            data, task.variance, task.flags, terms, model.ko, x, y, task.plain_variance, *task.noise_factors,
+            task.good_fraction, level, coefficients, model.bgo if task.background else -1, *planes, work, start, stop)
 
 
 def positions(model, shape):
@@ -85,36 +83,36 @@ def n_taps(model, n_variances):
 
 def taps_per_transform():
     """What a transform there and back costs, in the same."""
-    return TAPS_PER_TRANSFORM.get(loops('exact').LANES, min(TAPS_PER_TRANSFORM.values()))
+    return TAPS_PER_TRANSFORM.get(loops('exact').lanes, min(TAPS_PER_TRANSFORM.values()))
 
 
-def convolve_by_fft(model, data, variance, noise, plain_variance, planes, background, n_threads):
-    """Convolve with what multiplies each monomial, and add up the images times the monomials.
+def convolve_by_fft(model, task):
+    """Convolve image and variance with what multiplies each monomial, and add up the images times the monomials.
 
     The square of the kernel is a polynomial too, of twice the order.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from scipy import fft
-    width = model.basis.width
+    width, (data, (out, variance_out, _)) = model.basis.width, (task.data, task.planes)
     length = fft.next_fast_len(max(TILE, WIDTHS * width), real=True)
     terms = image_terms(model)
     for_image, for_variance = ({power: fft.rfft2(kernel, (length, length)) for power, kernel in some.items()}
-                               for some in (terms, terms if plain_variance else squared(terms)))
+                               for some in (terms, terms if task.plain_variance else squared(terms)))
 
     def convolve_rows(start):
         rows = slice(start, min(start + length, len(data)))
         total = _tiles(data[rows], for_image, length, model, start)
-        if background:
+        if task.background:
             ny, nx = np.ogrid[:len(total), :total.shape[1]]
             half, (x0, y0) = model.half_width, model.frame.origin
             total += model.background(nx + half + x0, ny + start + half + y0)
-        _put(total, model.half_width, start, planes[0])
-        if planes[1].size:
-            seen = variance[rows] if variance.size else noise.variance(data[rows])
-            _put(_tiles(seen, for_variance, length, model, start), model.half_width, start, planes[1])
+        _put(total, model.half_width, start, out)
+        if variance_out.size:
+            seen = task.seen_variance(rows)
+            _put(_tiles(seen, for_variance, length, model, start), model.half_width, start, variance_out)
     starts = range(0, len(data) - width + 1, length - width + 1)
-    with ThreadPoolExecutor(n_threads) as pool:
+    with ThreadPoolExecutor(task.n_threads) as pool:
         list(pool.map(convolve_rows, starts))
 
 
