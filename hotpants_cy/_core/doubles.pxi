@@ -14,8 +14,11 @@ cdef extern from *:
     #if HP_LANES > 1
     typedef double hp_doubles __attribute__((vector_size(8 * HP_LANES)));
     typedef double hp_unaligned __attribute__((vector_size(8 * HP_LANES), aligned(8)));
+    typedef float hp_floats __attribute__((vector_size(4 * HP_LANES), aligned(4)));
+    #define hp_widened(floats) __builtin_convertvector(*(const hp_floats *) (floats), hp_doubles)
     #else
     typedef double hp_doubles, hp_unaligned;
+    #define hp_widened(floats) ((double) *(floats))
     #endif
     #define hp_zeros ((hp_doubles) {0})
     """
@@ -24,3 +27,4 @@ cdef extern from *:
     ctypedef double doubles "hp_doubles"
     ctypedef double unaligned "hp_unaligned"
     doubles zeros "hp_zeros"
+    doubles widened "hp_widened"(const float *) noexcept nogil

@@ -1,11 +1,11 @@
 # Mode, median and quartiles from a histogram (spec 3.3, step 3).
 cdef enum:
-    N_BINS = 256
-    STRIP = 256                # values whose bins are found at a time
+    N_BINS = 256               # and one more for what does not count
     MAX_HISTOGRAMS = 5
 
 
-cdef void find_bins(const float *values, Py_ssize_t n, double bin1, double width, int *numbers) noexcept nogil:
+cdef void find_bins(const float *values, Py_ssize_t n, Limits limits, double bin1, double width,
+                    int *numbers) noexcept nogil:
     """Bin of each of a few values: the first is for all below, and what is not a number, the last for all above."""
     cdef Py_ssize_t i
     cdef double position
@@ -13,24 +13,26 @@ cdef void find_bins(const float *values, Py_ssize_t n, double bin1, double width
         position = (values[i] - bin1) / width
         position = N_BINS - 2 if position >= N_BINS - 2 else position
         position = position if position >= 0 else -1
-        numbers[i] = <int> position + 1              # it is not negative: what is cut off is what `floor` would
+        # it is not negative: what is cut off is what `floor` would
+        numbers[i] = N_BINS if outside(values[i], limits) else <int> position + 1
 
 
-cdef void fill_histogram(const float *values, Py_ssize_t n, double bin1, double width, long *bins) noexcept nogil:
+cdef void fill_histogram(const float *values, Py_ssize_t n, Limits limits, double bin1, double width,
+                         long *bins) noexcept nogil:
     cdef Py_ssize_t i, start = 0, size
-    cdef int[N_BINS] even, odd                       # two counts, so that one need not wait for the other
+    cdef int[N_BINS + 1] even, odd                   # two counts, so that one need not wait for the other
     cdef int[STRIP] numbers
-    for i in range(N_BINS):
+    for i in range(N_BINS + 1):
         even[i] = odd[i] = 0
     while start < n:
         size = min(STRIP, n - start)
-        find_bins(values + start, size, bin1, width, numbers)
+        find_bins(values + start, size, limits, bin1, width, numbers)
         for i in range(size // 2):
             even[numbers[2 * i]] += 1
             odd[numbers[2 * i + 1]] += 1
         if size % 2:
             even[numbers[size - 1]] += 1
-        start += size
+        start += STRIP
     for i in range(N_BINS):
         bins[i] = even[i] + odd[i]
 
@@ -69,14 +71,15 @@ cdef double quantile_bin(const long *bins, double target, int *taken, long *coun
     return taken[0] - (count[0] - target) / <double> bins[taken[0] - 1]
 
 
-cdef int histogram(const float *values, Py_ssize_t n, double bin1, double width, double *out) noexcept nogil:
-    """Mode, median and quartile widths; code 1 if no histogram of five fits the values."""
+cdef int histogram(const float *values, Py_ssize_t n_values, Limits limits, Py_ssize_t n, double bin1, double width,
+                   double *out) noexcept nogil:
+    """Mode, median and quartile widths of the ``n`` values between limits; code 1 if no histogram of five fits them."""
     cdef long bins[N_BINS]
     cdef int _attempt, taken
     cdef long count
     cdef double lower, upper, middle
     for _attempt in range(MAX_HISTOGRAMS):
-        fill_histogram(values, n, bin1, width, bins)
+        fill_histogram(values, n_values, limits, bin1, width, bins)
         out[3] = bin1 + width * (mode_bin(bins, n / 10.0) - 1)
         taken = 0
         count = 0

@@ -3,6 +3,10 @@
 
 The caller guarantees that the cell lies inside the arrays and that the outputs have room for ``target`` peaks.
 """
+from libc.math cimport INFINITY
+
+include "numbers.pxi"
+
 cdef enum:
     # HotpantsFlags BAD_PIXVAL | SAT | LOW | NAN | BAD_CONV | INPUT_MASK | INPUT_ISBAD: all but OK_CONV
     FORBIDDEN = 0xbf
@@ -21,6 +25,7 @@ cdef struct Cell:
     double inverse_sigma
     double high                # values from here up are saturated
     double threshold
+    float lowest               # values below are neither significant nor saturated
     int bad
     int skip
 
@@ -45,6 +50,25 @@ cdef double box_score(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept n
     return score
 
 
+cdef inline bint stands_out(const Cell *cell, double value) noexcept nogil:
+    """Whether a value is significant or saturated."""
+    return value >= cell.high or not (value - cell.sky) * cell.inverse_sigma < cell.threshold
+
+
+cdef float lowest_that_stands_out(const Cell *cell) noexcept nogil:
+    """The lowest value that stands out, as do all above it; infinity, which no pixel needs to reach, if there is none."""
+    cdef long low = place_of(-INFINITY), high = place_of(INFINITY), middle
+    if stands_out(cell, -INFINITY):
+        return -INFINITY
+    while high - low > 1:
+        middle = (low + high) // 2
+        if stands_out(cell, number_at(middle)):
+            high = middle
+        else:
+            low = middle
+    return number_at(high)
+
+
 cdef inline bint significant(const Cell *cell, Py_ssize_t i) noexcept nogil:
     """Whether a pixel may belong to a star: usable, and high enough over the sky; marks it if it is saturated."""
     cdef double value = cell.data[i]
@@ -56,14 +80,25 @@ cdef inline bint significant(const Cell *cell, Py_ssize_t i) noexcept nogil:
     return not (value - cell.sky) * cell.inverse_sigma < cell.threshold
 
 
+cdef inline bint any_higher(const float *values, Py_ssize_t n, float level) noexcept nogil:
+    cdef Py_ssize_t x
+    cdef int seen = 0
+    for x in range(n):
+        seen |= values[x] > level
+    return seen != 0
+
+
 cdef void recentre(const Cell *cell, Py_ssize_t *xc, Py_ssize_t *yc) noexcept nogil:
-    """Move to the brightest usable pixel of the box around a candidate."""
-    cdef Py_ssize_t x, y, i, x0 = xc[0], y0 = yc[0]
-    cdef double highest = cell.data[y0 * cell.stride + x0]
+    """Move to the brightest usable pixel of the box around a candidate; what is saturated is brighter, and marked."""
+    cdef Py_ssize_t x, y, i, left = max(xc[0] - cell.half_width, 0), y0 = yc[0]
+    cdef Py_ssize_t right = min(xc[0] + cell.half_width + 1, cell.nx)
+    cdef float highest = cell.data[y0 * cell.stride + xc[0]]
     for y in range(max(y0 - cell.half_width, 0), min(y0 + cell.half_width + 1, cell.ny)):
-        for x in range(max(x0 - cell.half_width, 0), min(x0 + cell.half_width + 1, cell.nx)):
+        if not any_higher(cell.data + y * cell.stride + left, right - left, highest):
+            continue
+        for x in range(left, right):
             i = y * cell.stride + x
-            if significant(cell, i) and cell.data[i] > highest:
+            if cell.data[i] > highest and significant(cell, i):
                 highest = cell.data[i]
                 xc[0] = x
                 yc[0] = y
@@ -77,12 +112,11 @@ cdef void mark_used(const Cell *cell, Py_ssize_t xc, Py_ssize_t yc) noexcept nog
             cell.mask[y * cell.stride + x] |= cell.skip
 
 
-cdef inline bint any_candidate(const Cell *cell, const float *values, Py_ssize_t n) noexcept nogil:
+cdef inline bint any_candidate(const float *values, Py_ssize_t n, float lowest) noexcept nogil:
     cdef Py_ssize_t x
-    cdef double sky = cell.sky, inverse_sigma = cell.inverse_sigma, high = cell.high, threshold = cell.threshold
     cdef int seen = 0
     for x in range(n):
-        seen |= (values[x] >= high) | (not (values[x] - sky) * inverse_sigma < threshold)
+        seen |= not values[x] < lowest               # what is not a number is one
     return seen != 0
 
 
@@ -90,16 +124,14 @@ cdef Py_ssize_t collect_candidates(const Cell *cell, int *candidates) noexcept n
     """Pixels, by their number in the cell, that a scan may stop at: only they are significant, or saturated."""
     cdef Py_ssize_t x, y, start, n = 0
     cdef const float *data
-    cdef double value
     for y in range(cell.ny):
         data = cell.data + y * cell.stride
         start = 0
         while start < cell.nx:
-            if any_candidate(cell, data + start, min(FEW, cell.nx - start)):
+            if any_candidate(data + start, min(FEW, cell.nx - start), cell.lowest):
                 for x in range(start, min(start + FEW, cell.nx)):
-                    value = data[x]
                     candidates[n] = <int> (y * cell.nx + x)      # always written: no branch
-                    n += (value >= cell.high) | (not (value - cell.sky) * cell.inverse_sigma < cell.threshold)
+                    n += not data[x] < cell.lowest
             start += FEW
     return n
 
@@ -107,7 +139,7 @@ cdef Py_ssize_t collect_candidates(const Cell *cell, int *candidates) noexcept n
 cdef Py_ssize_t scan(const Cell *cell, const int *candidates, Py_ssize_t n, double level, Py_ssize_t found,
                      Py_ssize_t target, int *xs, int *ys, double *scores) noexcept nogil:
     """Take the peaks above a level in the order of the pixels, until ``target`` are found."""
-    cdef Py_ssize_t c, x, y, i, xc, yc
+    cdef Py_ssize_t c, x, y, i, xc, yc, refused = -1     # the last: its neighbours lead to it again, in vain
     cdef double score
     for c in range(n):
         x = candidates[c] % cell.nx
@@ -118,8 +150,11 @@ cdef Py_ssize_t scan(const Cell *cell, const int *candidates, Py_ssize_t n, doub
         xc = x
         yc = y
         recentre(cell, &xc, &yc)
+        if yc * cell.nx + xc == refused:
+            continue
         score = box_score(cell, xc, yc)
         if score == 0:
+            refused = yc * cell.nx + xc
             continue
         xs[found] = <int> xc
         ys[found] = <int> yc
@@ -147,6 +182,7 @@ cdef Cell cell_of(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_
     cell.threshold = threshold
     cell.bad = bad
     cell.skip = skip
+    cell.lowest = lowest_that_stands_out(&cell)
     return cell
 
 

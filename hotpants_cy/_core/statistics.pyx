@@ -4,7 +4,8 @@
 Every sum runs in the order of the pixels: the decisions taken on these numbers are exact comparisons.
 The caller guarantees that boxes lie inside their arrays and that work arrays hold the whole box.
 """
-from libc.math cimport NAN, fabs, floor, sqrt
+from libc.float cimport FLT_MAX
+from libc.math cimport NAN, fabs, fabsf, floor, sqrt
 from libc.string cimport memcpy
 
 cdef enum:
@@ -13,7 +14,7 @@ cdef enum:
 
 cdef double ZERO = 1e-10       # pixels this near to zero carry no information
 cdef double BIG = 1e10
-cdef double LARGEST = 3.4028234663852886e38
+cdef float SMALL = 2e-10       # more than that
 
 
 cdef struct Box:
@@ -42,75 +43,38 @@ include "sample.pxi"
 
 # -- sigma clipping (3.2) -----------------------------------------------------------------------
 
-cdef void add_values(const float *values, Py_ssize_t n, double *total, double *total2) noexcept nogil:
-    """Add values, and their squares, which are float32 products as in C (P3)."""
-    cdef Py_ssize_t i
-    cdef double sum1 = total[0], sum2 = total2[0]    # in registers
-    cdef float square
-    for i in range(n):
-        sum1 += values[i]
-        square = values[i] * values[i]
-        sum2 += square
-    total[0] = sum1
-    total2[0] = sum2
+include "moments.pxi"
 
 
-cdef int clip(const float *values, Py_ssize_t n, double total, double total2, double n_sigma, int max_passes,
-              float *work, double *mean, double *sd) noexcept nogil:
-    """Mean and sigma of the pass before the last rejection, given the sums of all values.
-
-    ``work`` gets the values kept, and may be ``values``.
-    """
-    cdef Py_ssize_t i, kept, before = -1
-    cdef int passes = 0
-    cdef double centre, inverse
-    cdef float v
-    cdef bint stays
-    if n == 0:
-        mean[0] = 0
+cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes, double *mean, double *sd) noexcept nogil:
+    """Mean and sigma of the pass before the last rejection."""
+    cdef Py_ssize_t before = -1
+    cdef int _pass
+    cdef Limits limits = everything(), narrower
+    cdef Sums sums = sums_between(values, n, limits)
+    for _pass in range(max_passes):
+        if sums.n == before:
+            return 0
+        before = sums.n
+        mean[0] = sums.total / sums.n if sums.n > 0 else 0
         sd[0] = BIG
-        return 1
-    while n != before and passes < max_passes:
-        before = n
-        if n == 0:
-            mean[0] = 0
-            sd[0] = BIG
-            return 2
-        mean[0] = centre = total / n
-        if n == 1:
-            sd[0] = BIG
-            return 3
-        sd[0] = sqrt((total2 - n * centre * centre) / (n - 1))
-        passes += 1
-        if passes == max_passes:                     # what would be kept is not looked at
-            break
-        inverse = 1 / sd[0]
-        kept = 0
-        total = total2 = 0
-        for i in range(n):                           # what is kept is summed for the next pass; zeros change no sum
-            v = values[i]
-            stays = not fabs(v - centre) * inverse > n_sigma
-            work[kept] = v                           # always written, kept or not: no branch
-            kept += stays
-            v = v if stays else 0
-            total += v
-            v = v * v
-            total2 += v
-        values = work
-        n = kept
+        if sums.n < 2:
+            return 3 if sums.n == 1 else 2 if _pass > 0 else 1
+        sd[0] = sqrt((sums.squares - sums.n * mean[0] * mean[0]) / (sums.n - 1))
+        if _pass + 1 < max_passes:                   # otherwise what would be kept is not looked at
+            narrower = limits_around(mean[0], 1 / sd[0], n_sigma)
+            limits.low = max(limits.low, narrower.low)
+            limits.high = min(limits.high, narrower.high)
+            sums = sums_between(values, n, limits)
     return 0
 
 
-def sigma_clip(float[::1] values, double n_sigma, int max_passes):
-    """Clip ``values`` (overwritten); return mean, sigma and a code that is 0 when all went well."""
+def sigma_clip(const float[::1] values, double n_sigma, int max_passes):
+    """Clip ``values``; return mean, sigma and a code that is 0 when all went well."""
     cdef double mean = 0, sd = 0
     cdef int code
-    cdef float *first
-    cdef double total = 0, total2 = 0
     with nogil:
-        first = &values[0] if values.shape[0] else NULL
-        add_values(first, values.shape[0], &total, &total2)
-        code = clip(first, values.shape[0], total, total2, n_sigma, max_passes, first, &mean, &sd)
+        code = clip(&values[0] if values.shape[0] else NULL, values.shape[0], n_sigma, max_passes, &mean, &sd)
     return mean, sd, code
 
 
@@ -120,11 +84,11 @@ include "histogram.pxi"
 # -- statistics of a section (3.3) ------------------------------------------------------------------
 
 cdef inline bint all_eligible(const float *values, const int *mask, Py_ssize_t n, int use, int reject) noexcept nogil:
-    """Whether all of a few values are eligible and finite."""
+    """Whether all of a few values are surely eligible and finite; compared in single precision, thus near zero not."""
     cdef Py_ssize_t x
     cdef int bad = 0, any_will_do = use == 0
     for x in range(n):
-        bad |= (mask[x] & reject) | (not fabs(values[x]) > ZERO) | (not fabs(values[x]) <= LARGEST) \
+        bad |= (mask[x] & reject) | (not fabsf(values[x]) > SMALL) | (not fabsf(values[x]) <= FLT_MAX) \
             | (not (any_will_do | ((mask[x] & use) != 0)))
     return bad == 0
 
@@ -141,7 +105,7 @@ cdef Py_ssize_t collect_strip(const Box *box, const float *values, int *mask, Py
         m = mask[x]
         if box.use != 0 and m & box.use == 0 or m & box.reject or fabs(values[x]) <= ZERO:
             continue
-        if fabs(values[x]) <= LARGEST:
+        if fabsf(values[x]) <= FLT_MAX:
             work[taken] = values[x]
             taken += 1
         else:
@@ -149,16 +113,14 @@ cdef Py_ssize_t collect_strip(const Box *box, const float *values, int *mask, Py
     return taken
 
 
-cdef Py_ssize_t collect(const Box *box, float *work, double *total, double *total2) noexcept nogil:
-    """Gather the eligible values and sum them; flag those that are not finite."""
-    cdef Py_ssize_t x, y, some, n = 0
+cdef Py_ssize_t collect(const Box *box, float *work) noexcept nogil:
+    """Gather the eligible values; flag those that are not finite."""
+    cdef Py_ssize_t x, y, n = 0
     for y in range(box.ny):
         x = 0
         while x < box.nx:
-            some = collect_strip(box, box.values + y * box.value_stride + x, box.mask + y * box.mask_stride + x,
-                                 min(SOME, box.nx - x), work + n)
-            add_values(work + n, some, total, total2)
-            n += some
+            n += collect_strip(box, box.values + y * box.value_stride + x, box.mask + y * box.mask_stride + x,
+                               min(SOME, box.nx - x), work + n)
             x += SOME
     return n
 
@@ -166,11 +128,10 @@ cdef Py_ssize_t collect(const Box *box, float *work, double *total, double *tota
 cdef int section(const Box *box, double n_sigma, int max_passes, float *work, double *out) noexcept nogil:
     cdef float sample[N_SAMPLE]
     cdef int n_sample, i90, i50
-    cdef Py_ssize_t i, n, kept = 0
-    cdef double width, bin1, centre, inverse, total = 0
-    cdef float v
-    cdef bint stays
-    cdef double sum1 = 0, sum2 = 0
+    cdef Py_ssize_t i, n
+    cdef double width, bin1
+    cdef Limits limits
+    cdef Sums sums
     if box.nx * box.ny < N_SAMPLE:
         return 4
     for i in range(N_SAMPLE):
@@ -180,25 +141,19 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     i50 = <int> (0.5 * n_sample)
     width = (sample[i90] - sample[i50]) / 100.0
     bin1 = sample[i50] - 128.0 * width
-    n = collect(box, work, &sum1, &sum2)
-    if clip(work, n, sum1, sum2, n_sigma, max_passes, work + box.nx * box.ny, &out[1], &out[4]) != 0:
+    n = collect(box, work)
+    if clip(work, n, n_sigma, max_passes, &out[1], &out[4]) != 0:
         return 5
     # the last limits on all values: a value dropped by an early pass may lie inside them again
-    centre = out[1]
-    inverse = 1 / out[4]
-    for i in range(n):
-        v = work[i]
-        stays = not fabs(v - centre) * inverse > n_sigma
-        work[kept] = v
-        kept += stays
-        total += fabs(v) if stays else 0
-    if kept == 0 or width == 0:
+    limits = limits_around(out[1], 1 / out[4], n_sigma)
+    sums = sums_between(work, n, limits)
+    if sums.n == 0 or width == 0:
         out[2] = out[3] = sample[i50]
         out[5] = out[6] = 0
-        return 2 if kept == 0 else 3
-    if histogram(work, kept, bin1, width, out) != 0:
+        return 2 if sums.n == 0 else 3
+    if histogram(work, n, limits, sums.n, bin1, width, out) != 0:
         return 1
-    out[0] = total
+    out[0] = sums.absolute
     return 0
 
 
@@ -209,7 +164,7 @@ def section_statistics(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t 
 
     Entries that a failure leaves open keep what they held.  The code returned is 0 for success.
     ``mask`` gets 0x88 where an eligible value is not finite.  With ``cutout`` the values are
-    those of the box alone.  ``work`` has room for the box twice.
+    those of the box alone.  ``work`` has room for the box.
     """
     cdef Box box
     cdef int code

@@ -114,7 +114,7 @@ def find_stamps(sides, mask, region, grid, config, stars=None, n_threads=1):
 
 def walk(sides, mask, region, grid, config, threshold, stars, n_threads=1):
     """Go through the cells once; a slot that gets a substamp is kept, and the next one is opened."""
-    work = np.empty(2 * max(grid.width, 1)**2, np.float32)
+    work = np.empty(max(grid.width, 1)**2, np.float32)
     for side in sides:
         side.n_filled = side.n_found = 0
     cells = list(cells_of(region, grid))
@@ -149,7 +149,7 @@ def survey(sides, mask, cells, config, threshold, n_threads):
         return [None] * len(cells)
 
     def look(some):
-        work = np.empty(2 * max((ny * nx for _, (ny, nx) in some), default=0) or 1, np.float32)
+        work = np.empty(max((ny * nx for _, (ny, nx) in some), default=0) or 1, np.float32)
         return [_survey_cell(sides, mask, cell, config, threshold, work) for cell in some]
 
     if n_threads == 1:

@@ -69,8 +69,8 @@ class SectionStatistics:
             0 for success (spec 3.3).
         """
         (x, y), (ny, nx) = corner, shape
-        if work is None or work.size < 2 * nx * ny:
-            work = np.empty(max(2 * nx * ny, 1), np.float32)
+        if work is None or work.size < nx * ny:
+            work = np.empty(max(nx * ny, 1), np.float32)
         self.code = loops('statistics').section_statistics(data, mask, x, y, nx, ny, *selection, n_sigma, passes,
                                                            work, self.values, cutout)
         return self.code
