@@ -16,7 +16,7 @@ from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
 from .kernel.weighted import WeightedDesign
 from .products.difference import Products, convolve_again, fill_bad, subtract_region
-from .products.statistics import ok_ratio, output_statistics, rescale_ok_noise, substamp_chi2
+from .products.statistics import chi2_of_substamps, ok_ratio, output_statistics, rescale_ok_noise
 from .stamps.grid import Side, find_stamps
 from .stamps.regions import Region, StampGrid
 from .stamps.seeding import plant
@@ -241,9 +241,11 @@ class RegionalSubtraction:
         config, given = self.config, self.statistics
         n_sigma, (x0, y0) = config.single('stat_sig'), self.region.origin
         values = {}
-        for s in self.substamps(self.direction):
-            corner = s.x - x0 - config.rss, s.y - y0 - config.rss
-            s.chi2 = substamp_chi2(p.difference, p.noise, p.flags, corner, config.substamp_width)
+        substamps = self.substamps(self.direction)
+        corners = [(s.x - x0 - config.rss, s.y - y0 - config.rss) for s in substamps]
+        found = chi2_of_substamps(p.difference, p.noise, p.flags, corners, config.substamp_width, self.n_threads)
+        for substamp, chi2 in zip(substamps, found, strict=True):
+            substamp.chi2 = chi2
         if 'FSIG' not in given and config.fom == 'v':
             used = [s.chi2 for s in self.used_substamps() if s.chi2 is not None]
             values['FSIG'], values['FSCAT'] = clipped_moments(used, n_sigma)

@@ -330,16 +330,22 @@ def squares(difference, noise):
     return difference * difference * q * q
 
 
-@pytest.mark.parametrize(('corner', 'width'), [((0, 0), 5), ((30, 11), 19), ((52, 36), 1), ((22, 6), 31)])
+def box_chi2(difference, noise, mask, corner, width):
+    out = np.empty(2)
+    statistics.chi2_of_boxes(difference, noise, mask, np.array([(0, 0), corner], np.intp), width, out, 2)
+    return out[1]
+
+
+@pytest.mark.parametrize(('corner', 'width'), [((0, 0), 5), ((30, 11), 19), ((52, 36), 1), ((22, 6), 31), ((0, 0), 37)])
 def test_box_chi2_is_that_of_the_twin(corner, width):
     difference, noise, mask = planes(7)
     (x, y), cut = corner, np.s_[corner[1]:corner[1] + width, corner[0]:corner[0] + width]
     chosen = squares(difference, noise)[cut][(mask[cut] & 0x80) == 0]
     expected = running_sum(chosen) / len(chosen) if len(chosen) else -1
-    assert statistics.box_chi2(difference, noise, mask, x, y, width) == expected
+    assert box_chi2(difference, noise, mask, (x, y), width) == expected
 
 
 def test_box_chi2_of_bad_pixels_alone_is_minus_one():
     difference, noise, mask = planes(8)
     mask[3:8, 4:9] = 0x8080
-    assert statistics.box_chi2(difference, noise, mask, 4, 3, 5) == -1
+    assert box_chi2(difference, noise, mask, (4, 3), 5) == -1

@@ -3,6 +3,7 @@
 
 The caller guarantees that the cell lies inside the arrays and that the outputs have room for ``target`` peaks.
 """
+from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY
 
 include "numbers.pxi"
@@ -25,6 +26,7 @@ cdef struct Cell:
     double inverse_sigma
     double high                # values from here up are saturated
     double threshold
+    double floor               # level of the last scan
     float lowest               # values below are neither significant nor saturated
     int bad
     int skip
@@ -180,10 +182,29 @@ cdef Cell cell_of(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_
     cell.inverse_sigma = 1 / sigma
     cell.high = high
     cell.threshold = threshold
+    cell.floor = sky + threshold * sigma
     cell.bad = bad
     cell.skip = skip
     cell.lowest = lowest_that_stands_out(&cell)
     return cell
+
+
+cdef int fill_peaks(const Cell *cell, int target, int *xs, int *ys, double *scores, int *work) noexcept nogil:
+    """Find up to ``target`` peaks, brightest level first; how many there are."""
+    cdef Py_ssize_t n, found = 0
+    cdef double level
+    cdef float fraction = <float> 0.9
+    cdef int _level
+    n = collect_candidates(cell, work)
+    for _level in range(MAX_LEVELS):
+        level = cell.sky + (cell.high - cell.sky) * fraction
+        if not level > cell.floor:
+            level = cell.floor
+        found = scan(cell, work, n, level, found, target, xs, ys, scores)
+        if found >= target or not level > cell.floor:
+            break
+        fraction = <float> (fraction - 0.2)
+    return <int> found
 
 
 def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
@@ -194,25 +215,33 @@ def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssi
     Positions are relative to the corner (x0, y0) of the cell.  ``mask`` gets ``bad`` on saturated
     pixels and ``skip`` on the boxes taken.  ``work`` has room for the cell.
     """
-    cdef Py_ssize_t n, found = 0, target = xs.shape[0]
-    cdef double level, lowest = sky + threshold * sigma
-    cdef float fraction = <float> 0.9
-    cdef int _level
+    cdef int found
     cdef Cell cell
-    if nx <= 0 or ny <= 0 or target == 0:
+    if nx <= 0 or ny <= 0 or xs.shape[0] == 0:
         return 0
     cell = cell_of(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, bad, skip)
     with nogil:
-        n = collect_candidates(&cell, &work[0])
-        for _level in range(MAX_LEVELS):
-            level = sky + (high - sky) * fraction
-            if not level > lowest:
-                level = lowest
-            found = scan(&cell, &work[0], n, level, found, target, &xs[0], &ys[0], &scores[0])
-            if found >= target or not level > lowest:
-                break
-            fraction = <float> (fraction - 0.2)
+        found = fill_peaks(&cell, <int> xs.shape[0], &xs[0], &ys[0], &scores[0], &work[0])
     return found
+
+
+cdef int peaks_of_box(const float[:, ::1] data, int[:, ::1] mask, const Py_ssize_t *box, Py_ssize_t half_width,
+                      double sky, double sigma, double high, double threshold, int bad, int skip, int target, int *xs,
+                      int *ys, double *scores, int *work) noexcept nogil:
+    cdef Cell cell = cell_of(data, mask, box[0], box[1], box[2], box[3], half_width, sky, sigma, high, threshold, bad,
+                             skip)
+    return fill_peaks(&cell, target, xs, ys, scores, work)
+
+
+def peaks_of_boxes(const float[:, ::1] data, int[:, ::1] mask, const Py_ssize_t[:, ::1] boxes, Py_ssize_t half_width,
+                   const double[::1] sky, const double[::1] sigma, double high, double threshold, int bad, int skip,
+                   int[:, ::1] xs, int[:, ::1] ys, double[:, ::1] scores, int[::1] found, int[:, ::1] work):
+    """`find_peaks` in boxes (x0, y0, nx, ny) that do not overlap nor are empty, with a row of ``work`` per thread."""
+    cdef Py_ssize_t i
+    cdef int target = <int> xs.shape[1], n_threads = <int> work.shape[0]
+    for i in prange(boxes.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        found[i] = peaks_of_box(data, mask, &boxes[i, 0], half_width, sky[i], sigma[i], high, threshold, bad, skip,
+                                target, &xs[i, 0], &ys[i, 0], &scores[i, 0], &work[threadid(), 0])
 
 
 def score_at(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,

@@ -4,6 +4,7 @@
 Every sum runs in the order of the pixels: the decisions taken on these numbers are exact comparisons.
 The caller guarantees that boxes lie inside their arrays and that work arrays hold the whole box.
 """
+from cython.parallel cimport prange, threadid
 from libc.float cimport FLT_MAX
 from libc.math cimport NAN, fabs, fabsf, floor, sqrt
 from libc.string cimport memcpy
@@ -157,17 +158,10 @@ cdef int section(const Box *box, double n_sigma, int max_passes, float *work, do
     return 0
 
 
-def section_statistics(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0,
-                       Py_ssize_t nx, Py_ssize_t ny, int use, int reject, double n_sigma, int max_passes,
-                       float[::1] work, double[::1] out, bint cutout=False):
-    """Statistics of the box with corner (x0, y0): sum, mean, median, mode, sd, fwhm, lfwhm into ``out``.
-
-    Entries that a failure leaves open keep what they held.  The code returned is 0 for success.
-    ``mask`` gets 0x88 where an eligible value is not finite.  With ``cutout`` the values are
-    those of the box alone.  ``work`` has room for the box.
-    """
+cdef int measure(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
+                 Py_ssize_t ny, int use, int reject, double n_sigma, int max_passes, float *work, double *out,
+                 bint cutout) noexcept nogil:
     cdef Box box
-    cdef int code
     if nx <= 0 or ny <= 0:
         return 4
     box.values = &values[0, 0] if cutout else &values[y0, x0]
@@ -178,24 +172,61 @@ def section_statistics(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t 
     box.ny = ny
     box.use = use
     box.reject = reject
+    return section(&box, n_sigma, max_passes, work, out)
+
+
+def section_statistics(const float[:, ::1] values, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0,
+                       Py_ssize_t nx, Py_ssize_t ny, int use, int reject, double n_sigma, int max_passes,
+                       float[::1] work, double[::1] out, bint cutout=False):
+    """Statistics of the box with corner (x0, y0): sum, mean, median, mode, sd, fwhm, lfwhm into ``out``.
+
+    Entries that a failure leaves open keep what they held.  The code returned is 0 for success.
+    ``mask`` gets 0x88 where an eligible value is not finite.  With ``cutout`` the values are
+    those of the box alone.  ``work`` has room for the box.
+    """
+    cdef int code
     with nogil:
-        code = section(&box, n_sigma, max_passes, &work[0], &out[0])
+        code = measure(values, mask, x0, y0, nx, ny, use, reject, n_sigma, max_passes, &work[0], &out[0], cutout)
     return code
 
 
-def box_chi2(const float[:, ::1] difference, const float[:, ::1] noise, const int[:, ::1] mask,
-             Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t width):
-    """Mean of (difference / noise)^2 over a square, without pixels that have 0x80; -1 if there are none (8.4.3)."""
-    cdef Py_ssize_t x, y, n = 0
+def statistics_of_boxes(const float[:, ::1] values, int[:, ::1] mask, const Py_ssize_t[:, ::1] boxes, int use,
+                        int reject, double n_sigma, int max_passes, float[:, ::1] work, double[:, ::1] out,
+                        int[::1] codes):
+    """`section_statistics` of boxes (x0, y0, nx, ny) that do not overlap, with a row of ``work`` per thread."""
+    cdef Py_ssize_t i
+    cdef int n_threads = <int> work.shape[0]
+    for i in prange(boxes.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        codes[i] = measure(values, mask, boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3], use, reject, n_sigma,
+                           max_passes, &work[threadid(), 0], &out[i, 0], False)
+
+
+cdef double chi2_of_box(const float[:, ::1] difference, const float[:, ::1] noise, const int[:, ::1] mask,
+                        Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t x, y, start, n = 0
     cdef double total = 0
+    cdef float[SOME] terms
     cdef float d, q
     for y in range(y0, y0 + width):
-        for x in range(x0, x0 + width):
-            if mask[y, x] & 0x80:
-                continue
-            d = difference[y, x]
-            q = <float> (1.0 / noise[y, x])
-            d = d * d * q * q
-            total += d
-            n += 1
+        start = x0
+        while start < x0 + width:
+            for x in range(start, min(start + SOME, x0 + width)):
+                d = difference[y, x]
+                q = <float> (1.0 / noise[y, x])
+                terms[x - start] = 0 if mask[y, x] & 0x80 else d * d * q * q
+                n += not mask[y, x] & 0x80
+            for x in range(start, min(start + SOME, x0 + width)):
+                total += terms[x - start]
+            start += SOME
     return total / n if n > 0 else -1.0
+
+
+def chi2_of_boxes(const float[:, ::1] difference, const float[:, ::1] noise, const int[:, ::1] mask,
+                  const Py_ssize_t[:, ::1] corners, Py_ssize_t width, double[::1] out, int n_threads):
+    """Mean of (difference / noise)^2 over squares with first pixels ``corners`` (x0, y0) (8.4.3).
+
+    Pixels that have 0x80 are left out; -1 where no other is.
+    """
+    cdef Py_ssize_t i
+    for i in prange(corners.shape[0], nogil=True, schedule='static', num_threads=n_threads):
+        out[i] = chi2_of_box(difference, noise, mask, corners[i, 0], corners[i, 1], width)

@@ -144,7 +144,9 @@ class Design:
             There is no finite solution.
         """
         self._check_number(len(slots))
-        solution = solve_system(*self.equations(slots))
+        matrix, vector = self.equations(slots)
+        self.factors = Factors(matrix)
+        solution = self.factors.solution(vector)
         if solution is None:
             raise SingularFitError(f'the fit of kernel and background to {len(slots)} substamps has no finite '
                                    'solution: lower ko, bgo or the degrees, or find more stars')
@@ -166,17 +168,11 @@ class Design:
         """The last model with all that is known of it, and the covariance of its background coefficients.
 
         The latter is as if all pixels fitted were alike. Their residual variance is taken from the mean merit and the
-        mean variance of the substamps in use at ``slots``.
+        mean variance of the substamps in use at ``slots``, those of the last solution.
         """
-        return model, self.background_covariance(slots, mean_merit)
-
-    def background_covariance(self, slots, mean_merit):
-        """Covariance of the background coefficients; see `finish`."""
         n = len(self.background_terms)
-        matrix, vector = self.equations(slots)
-        factors = Factors(matrix)
-        columns = [factors.solve(unit)[-n:] for unit in np.eye(len(vector))[-n:]]
-        return np.array(columns) * (mean_merit * float(self.variance[slots].mean(dtype=float)))
+        columns = [self.factors.solve(unit)[-n:] for unit in np.eye(len(model.solution))[-n:]]
+        return model, np.array(columns) * (mean_merit * float(self.variance[slots].mean(dtype=float)))
 
     def _check_number(self, n):
         # each substamp tells a level and two slopes of the background
@@ -252,9 +248,12 @@ class Factors:
         loops('equations').solve(self.matrix, self.pivots, vector)
         return vector
 
+    def solution(self, vector):
+        """The same, but None if there is no finite one."""
+        solution = self.solve(vector) if self.regular else None
+        return solution if solution is not None and np.isfinite(solution).all() else None
+
 
 def solve_system(matrix, vector):
     """Solution of a symmetric system, overwriting it; None if there is no finite one."""
-    factors = Factors(matrix)
-    solution = factors.solve(vector) if factors.regular else None
-    return solution if solution is not None and np.isfinite(solution).all() else None
+    return Factors(matrix).solution(vector)

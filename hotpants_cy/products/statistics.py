@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from .._core.statistics import box_chi2
 from ..inputs.bits import Bits
 from ..instructions import loops
 from ..stamps.statistics import clipped_moments
 
-__all__ = ['DESCRIPTIONS', 'ok_ratio', 'output_statistics', 'rescale_ok_noise', 'substamp_chi2']
+__all__ = ['DESCRIPTIONS', 'chi2_of_substamps', 'ok_ratio', 'output_statistics', 'rescale_ok_noise']
 
 PLANE_PASSES = 5
 FEWEST_PIXELS = 100       # that statistics are made of
@@ -37,10 +36,12 @@ DESCRIPTIONS = {
 }
 
 
-def substamp_chi2(difference, noise, flags, corner, width):
-    """Mean of (difference / noise)^2 over the square with first pixel ``corner`` (x, y); None if all of it is bad."""
-    chi2 = box_chi2(difference, noise, flags, *corner, width)
-    return None if chi2 == -1 else chi2
+def chi2_of_substamps(difference, noise, flags, corners, width, n_threads=1):
+    """Mean of (difference / noise)^2 over squares with first pixels ``corners`` (x, y); None where all of it is bad."""
+    chi2 = np.empty(len(corners))
+    corners = np.array(corners, np.intp).reshape(-1, 2)
+    loops('statistics').chi2_of_boxes(difference, noise, flags, corners, width, chi2, n_threads)
+    return [None if value == -1 else value for value in chi2.tolist()]
 
 
 def output_statistics(difference, noise, flags, n_sigma, n_threads=1):

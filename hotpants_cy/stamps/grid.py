@@ -1,7 +1,6 @@
 """The walk over the stamps of a region, for the template and the science image together (spec 3.1, 3.8)."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,8 +8,8 @@ import numpy as np
 
 from ..inputs.bits import Bits
 from ..inputs.exposure import letter_of
-from .search import mark_star, score_star, search_cell
-from .statistics import SectionStatistics
+from .search import mark_star, score_star, search_cell, search_cells
+from .statistics import measure_boxes
 from .substamp import Stamp, Substamp
 
 __all__ = ['Side', 'find_stamps']
@@ -145,29 +144,25 @@ def survey(sides, mask, cells, config, threshold, n_threads):
         Of each cell the statistics and the peaks of each side; None if it has to wait for the walk, since a
         statistic that fails leaves those of the slot's last cell standing (P8).
     """
-    if config.nss < 1 or _overlap(cells):
+    if config.nss < 1 or not cells or _overlap(cells):
         return [None] * len(cells)
+    boxes = np.array([(x, y, nx, ny) for (x, y), (ny, nx) in cells], np.intp)
+    work = np.empty((min(n_threads, len(cells)), max(boxes[:, 2:].prod(axis=1).max(), 1)), np.float32)
+    statistics = [measure_boxes(side.data, mask, boxes, config.single('stat_sig'), STAMP_PASSES, work)
+                  for side in sides]
+    complete = [k for k in range(len(cells)) if not any(measured[k].code for measured in statistics)]
+    surveyed = [None] * len(cells)
+    peaks = [_peaks(side, mask, boxes, measured, complete, config, threshold, work)
+             for side, measured in zip(sides, statistics, strict=True)]
+    for k, *found in zip(complete, *peaks, strict=True):
+        surveyed[k] = [measured[k] for measured in statistics], found
+    return surveyed
 
-    def look(some):
-        work = np.empty(max((ny * nx for _, (ny, nx) in some), default=0) or 1, np.float32)
-        return [_survey_cell(sides, mask, cell, config, threshold, work) for cell in some]
 
-    if n_threads == 1:
-        return look(cells)
-    chunks = [cells[k:k + 4] for k in range(0, len(cells), 4)]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return [found for some in pool.map(look, chunks) for found in some]
-
-
-def _survey_cell(sides, mask, cell, config, threshold, work):
-    corner, shape = cell
-    statistics = [SectionStatistics() for _ in sides]
-    codes = [s.measure(side.data, mask, corner, shape, config.single('stat_sig'), STAMP_PASSES, work=work)
-             for s, side in zip(statistics, sides, strict=True)]
-    if any(codes):
-        return None
-    return statistics, [search_cell(side.data, mask, corner, shape, **_criteria(side, s, config, threshold),
-                                    wanted=config.nss) for side, s in zip(sides, statistics, strict=True)]
+def _peaks(side, mask, boxes, statistics, cells, config, threshold, work):
+    sky, sigma = np.array([(statistics[k].mode, statistics[k].fwhm) for k in cells]).reshape(-1, 2).T.copy()
+    return search_cells(side.data, mask, boxes[cells], **_criteria(side, sky, sigma, config, threshold),
+                        wanted=config.nss, work=work)
 
 
 def _overlap(cells):
@@ -176,9 +171,9 @@ def _overlap(cells):
                for (start, length), (following, _) in pairwise(sorted(spans)))
 
 
-def _criteria(side, statistics, config, threshold):
-    return {'sky': statistics.mode, 'sigma': statistics.fwhm, 'high': side.high, 'threshold': threshold,
-            'half_width': config.rss, 'bits': side.bits}
+def _criteria(side, sky, sigma, config, threshold):
+    return {'sky': sky, 'sigma': sigma, 'high': side.high, 'threshold': threshold, 'half_width': config.rss,
+            'bits': side.bits}
 
 
 class Cell:
@@ -238,7 +233,7 @@ class Cell:
                 mark_star(self.mask, x, y, self.config.rss, side.bits[1], transposed=self.config.parity)
 
     def _criteria(self, side, stamp):
-        return _criteria(side, stamp.statistics, self.config, self.threshold)
+        return _criteria(side, stamp.statistics.mode, stamp.statistics.fwhm, self.config, self.threshold)
 
     def _append(self, side, stamp, x, y, score):
         x0, y0 = self.region.origin

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..instructions import loops
 
-__all__ = ['mark_star', 'rank', 'score_star', 'search_cell']
+__all__ = ['mark_star', 'rank', 'score_star', 'search_cell', 'search_cells']
 
 
 def rank(scores):
@@ -74,8 +74,39 @@ def search_cell(data, mask, corner, shape, sky, sigma, *, high, threshold, half_
     (x0, y0), (ny, nx) = corner, shape
     found = loops('search').find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs,
                                        ys, scores, np.empty(nx * ny, np.int32))
-    best = rank(scores[:found].tolist())[::-1][:wanted]
-    return [(x0 + int(xs[i]), y0 + int(ys[i]), float(scores[i])) for i in best]
+    return _best(corner, xs[:found], ys[:found], scores[:found], wanted)
+
+
+def _best(corner, xs, ys, scores, wanted):
+    """The peaks of highest score, with their positions in the region."""
+    return [(corner[0] + int(xs[i]), corner[1] + int(ys[i]), float(scores[i]))
+            for i in rank(scores.tolist())[::-1][:wanted]]
+
+
+def search_cells(data, mask, boxes, sky, sigma, *, high, threshold, half_width, wanted, bits, work):
+    """`search_cell` for many cells that do not overlap, side by side.
+
+    Parameters
+    ----------
+    boxes : intp array (n, 4)
+        First pixel (x, y) and sides (nx, ny) of each cell.
+    sky, sigma : float64 arrays (n,)
+    work : float32 array (n_threads, pixels of the largest cell)
+        Overwritten; each thread works in a row of it.
+
+    Others are those of `search_cell`.
+
+    Returns
+    -------
+    list of lists of (x, y, score)
+    """
+    n = len(boxes)
+    xs, ys = np.empty((2, n, 2 * wanted), np.int32)
+    scores, found = np.empty((n, 2 * wanted)), np.empty(n, np.int32)
+    loops('search').peaks_of_boxes(data, mask, boxes, half_width, sky, sigma, high, threshold, *bits, xs, ys, scores,
+                                   found, work.view(np.int32))
+    return [_best(box[:2], x[:k], y[:k], score[:k], wanted)
+            for box, x, y, score, k in zip(boxes.tolist(), xs, ys, scores, found, strict=True)]
 
 
 def score_star(data, mask, corner, shape, sky, sigma, *, high, threshold, half_width, bits, position):

@@ -7,7 +7,7 @@ import numpy as np
 from ..inputs.bits import Bits
 from ..instructions import loops
 
-__all__ = ['GOOD', 'OK', 'SectionStatistics', 'clipped_moments']
+__all__ = ['GOOD', 'OK', 'SectionStatistics', 'clipped_moments', 'measure_boxes']
 
 #: Selections of pixels, as (use, reject) bits: no flag at all, or some flag but a good output.
 GOOD = (0, 0xffff)
@@ -94,3 +94,26 @@ class SectionStatistics:
     def fwhm(self):
         """Sigma from the quartiles, the "sky sigma" of a stamp; C calls it fwhm."""
         return float(self.values[5])
+
+
+def measure_boxes(data, mask, boxes, n_sigma, passes, work):
+    """`SectionStatistics` of the unmasked pixels of boxes that do not overlap, measured side by side.
+
+    Parameters
+    ----------
+    data, mask : float32 and int32 array (ny, nx)
+        As in `SectionStatistics.measure`.
+    boxes : intp array (n, 4)
+        First pixel (x, y) and sides (nx, ny) of each box.
+    n_sigma : float
+    passes : int
+    work : float32 array (n_threads, pixels of the largest box)
+        Overwritten; each thread works in a row of it.
+
+    Returns
+    -------
+    list of SectionStatistics
+    """
+    values, codes = np.zeros((len(boxes), 7)), np.empty(len(boxes), np.int32)
+    loops('statistics').statistics_of_boxes(data, mask, boxes, *GOOD, n_sigma, passes, work, values, codes)
+    return [SectionStatistics(row, code) for row, code in zip(values, codes.tolist(), strict=True)]
