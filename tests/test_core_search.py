@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from hotpants_cy._core import search
-from hotpants_cy.stamps.search import rank, search_cell
+from hotpants_cy.stamps.search import rank, search_cell, search_cells
 
 BAD, SKIP = 0x100, 0x200
 
@@ -252,3 +252,32 @@ def test_the_best_of_twice_as_many_peaks_are_kept(wanted):
     found = search_cell(data, mask, (4, 6), (50, 60), 100.0, 5.0, high=5000.0, threshold=4.0, half_width=3,
                         wanted=wanted, bits=(BAD, SKIP))
     assert found == [(x + 4, y + 6, score) for x, y, score in best]
+
+
+@pytest.mark.parametrize('n_threads', [1, 3])
+def test_cells_searched_side_by_side_have_the_peaks_and_marks_of_each_alone(n_threads):
+    data, mask = field(9), marks(9)
+    alone, corners = mask.copy(), [(x, y) for y in (0, 20, 40) for x in (0, 23, 46)]
+    sky, sigma = np.linspace(99, 101, 9), np.linspace(4, 6, 9)
+    criteria = {'high': 3000.0, 'threshold': 3.0, 'half_width': 3, 'wanted': 2, 'bits': (BAD, SKIP)}
+    expected = [search_cell(data, alone, corner, (20, 23), *values, **criteria)
+                for *values, corner in zip(sky, sigma, corners, strict=True)]
+    boxes = np.array([(x, y, 23, 20) for x, y in corners], np.intp)
+    found = search_cells(data, mask, boxes, sky, sigma, **criteria, work=np.empty((n_threads, 460), 'f4'))
+    assert found == expected
+    assert sum(map(len, found)) > 9
+    assert_array_equal(mask, alone)
+
+
+@pytest.mark.parametrize(('sky', 'sigma', 'high', 'threshold'), [
+    (100.1, 5.3, 3000.0, 3.0), (0.1, 1e-9, 50.0, 4.0), (-7.3, 2.0, 1e9, 20.0), (1000.0, 0.0, 1e5, 3.0),
+    (100.0, np.inf, 500.0, 3.0), (np.nan, 1.0, 500.0, 3.0), (100.0, 5.0, 90.0, 3.0)])
+def test_a_pixel_at_the_limit_is_a_candidate_as_for_the_twin(sky, sigma, high, threshold):
+    with np.errstate(all='ignore'):
+        edge = np.float32(min(sky + threshold * sigma, high))
+    values = [np.nextafter(edge, np.float32(-np.inf)), edge, np.nextafter(edge, np.float32(np.inf))]
+    data = np.full((30, 30), min(sky, 80) if np.isfinite(sky) else 0, 'f4')
+    data[[5, 15, 25], [5, 15, 25]] = values
+    with np.errstate(all='ignore'):
+        assert_agrees(data, np.zeros((30, 30), 'i4'), (0, 0), (30, 30), 2, 6, sky=sky, sigma=sigma, high=high,
+                      threshold=threshold)

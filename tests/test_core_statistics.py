@@ -191,6 +191,39 @@ def test_squares_are_rounded_to_single_precision():
     assert sigma != np.std([4097.0, 4099.0], ddof=1)
 
 
+@pytest.mark.parametrize('tiny', [1e-9, 1e-3, -1e-3, 0.0])
+@pytest.mark.parametrize('place', [0, 700, 3000])
+def test_sums_are_those_of_one_value_after_the_other_where_small_values_stand_among_large_ones(tiny, place):
+    values = np.random.default_rng(place).uniform(1e4, 6e4, 4000).astype('f4')
+    values[place:place + 5] = tiny
+    assert statistics.sigma_clip(values, 3, 10) == clipped(values, 3, 10)
+
+
+@pytest.mark.parametrize('scale', [1e-30, 1e-22, 1e18, 1e30])
+def test_squares_may_vanish_or_overflow(scale):
+    values = (np.random.default_rng(2).uniform(1, 9, 2000) * scale).astype('f4')
+    with np.errstate(over='ignore', under='ignore'):
+        assert_array_equal(statistics.sigma_clip(values, 3, 10), clipped(values, 3, 10))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_a_list_with_what_is_not_finite_is_clipped_as_by_the_twin(value):
+    values = np.append(with_outliers(900, 3), np.float32(value))
+    with np.errstate(invalid='ignore'):
+        assert_array_equal(statistics.sigma_clip(values, 3, 10), clipped(values, 3, 10))
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_values_beside_the_limits_are_dropped_as_by_the_twin(seed):
+    rng = np.random.default_rng(seed)
+    few = rng.normal(0, 1, 8).astype('f4')
+    mean, sigma = few.mean(dtype=float), few.std(ddof=1, dtype=float)
+    edges = np.float32(mean + np.array([-1, 1]) * rng.uniform(0.5, 2) * sigma)
+    values = np.concatenate([few, edges, np.nextafter(edges, np.float32(9)), np.nextafter(edges, np.float32(-9))])
+    for n_sigma in np.abs(edges.astype(float) - mean) / sigma:
+        assert_array_equal(statistics.sigma_clip(values, n_sigma, 10), clipped(values, n_sigma, 10))
+
+
 # -- sections -----------------------------------------------------------------------------------
 
 def sky(rng, shape):
@@ -253,6 +286,20 @@ def test_section_statistics_are_those_of_the_twin(make, selection, corner, shape
     assert code == expected_code
     assert_array_equal(out, expected)
     assert_array_equal(mask, expected_mask)
+
+
+@pytest.mark.parametrize('n_threads', [1, 3])
+def test_boxes_measured_side_by_side_have_the_statistics_of_each_alone(n_threads):
+    rng = np.random.default_rng(5)
+    data, mask = stars(rng, (60, 70)).astype('f4'), flags(rng, (60, 70))
+    data[30, 40] = np.nan
+    boxes = np.array([(x, y, 23, 20) for y in (0, 20, 40) for x in (0, 23, 46)] + [(69, 0, 1, 60)], np.intp)
+    alone, out, codes = mask.copy(), np.zeros((10, 7)), np.empty(10, 'i4')
+    expected = [measure(data, alone, box[:2], box[:1:-1]) for box in boxes]
+    statistics.statistics_of_boxes(data, mask, boxes, *GOOD, 3.0, 3, np.empty((n_threads, 460), 'f4'), out, codes)
+    assert codes.tolist() == [code for code, _ in expected]
+    assert_array_equal(out[:-1], [values for _, values in expected[:-1]])      # the last has too few pixels
+    assert_array_equal(mask, alone)
 
 
 def test_every_outcome_occurs_in_these_tests():

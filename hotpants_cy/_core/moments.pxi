@@ -151,7 +151,7 @@ cdef float last_near(float start, float end, double centre, double inverse, doub
 
 
 cdef Limits limits_around(double centre, double inverse, double n_sigma) noexcept nogil:
-    """The numbers that are not dropped lie between these: what is farther from the centre is never nearer by rounding."""
+    """The numbers that are not dropped lie between these: no rounding makes what is farther from the centre nearer."""
     cdef Limits limits = everything()
     cdef float below = <float> centre, above = <float> centre
     if near(INFINITY, centre, inverse, n_sigma):     # nothing can be compared

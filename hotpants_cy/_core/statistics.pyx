@@ -47,7 +47,8 @@ include "sample.pxi"
 include "moments.pxi"
 
 
-cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes, double *mean, double *sd) noexcept nogil:
+cdef int clip(const float *values, Py_ssize_t n, double n_sigma, int max_passes, double *mean,
+              double *sd) noexcept nogil:
     """Mean and sigma of the pass before the last rejection."""
     cdef Py_ssize_t before = -1
     cdef int _pass
