@@ -121,6 +121,37 @@ def test_the_weighted_fit_is_that_of_linear_algebra():
     assert_allclose(vectors.T @ solution, vectors.T @ expected, rtol=1e-6)
 
 
+def each_star_alone(scene, science):
+    """Equations with each star in a stamp of its own."""
+    hot = hp.Hotpants(scene.template, science, stars='auto', config=config())
+    hot.find_stamps()
+    region = hot.regions[0]
+    region.sides['t'].spread(400)
+    return region.design('t')
+
+
+def test_flux_ratios_of_single_stars_scatter_by_their_errors():
+    scene = pair(n_stars=60, star_flux=(3e3, 4e5), variation=0)
+    design = each_star_alone(scene, scene.science)
+    errors = design.local_errors(range(len(design.stamps)))
+    pulls = (design.local_sums() - scene.kernel_sum) / errors
+    assert len(pulls) > 20
+    assert errors.max() > 8 * errors.min()
+    assert 0.5 < np.std(pulls) < 1.1              # the noise of the core stands for that of all pixels
+
+
+def test_of_stars_that_are_alike_a_bright_variable_one_is_left_out_and_faint_ones_are_not():
+    scene = pair(n_stars=60, star_flux=(3e3, 4e5), variation=0)
+    first = each_star_alone(scene, scene.science)
+    star = first.stamps[int(np.argmin(first.local_errors(range(len(first.stamps)))))].substamp
+    science = scene.science.copy()
+    science.data[star.y - 9:star.y + 10, star.x - 9:star.x + 10] *= np.float32(1.07)
+    design = each_star_alone(scene, science)
+    slots = range(len(design.stamps))
+    left_out = set(slots) - set(design.alike(slots))
+    assert [(design.stamps[k].substamp.x, design.stamps[k].substamp.y) for k in left_out] == [(star.x, star.y)]
+
+
 def test_masked_pixels_have_no_say():
     scene = pair()
     hot = fitted(scene.science, scene.template, **BOTH)

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 RESIDUAL_PASSES = 5
 CORE = 3                     # half width in pixels of what tells the noise of a star
 ALIKE = 2.5                  # scatters from the median that flux ratios of stars are alike within
+RATIO_SCATTER = 0.01         # what these scatter by without any noise, of the median
 SEARCH_MARKS = int(Bits.T_BAD | Bits.T_SKIP | Bits.I_BAD | Bits.I_SKIP)
 
 
@@ -56,6 +57,7 @@ class Design:
         self.gram = np.empty((n, n_total, n_total))
         self.rhs = np.empty((n, n_total))
         self.variance = np.empty((n, size, size), np.float32)
+        self.star_weights = np.ones(n)
         self.fill(range(n))
 
     def _positions(self, slots):
@@ -84,12 +86,16 @@ class Design:
         corners = np.stack([xs, ys], axis=1) + self.region.origin - half
         self.variance[slots] = self.source.variances(corners, size) + self.target.variances(corners, size)
 
+    def _core_variances(self):
+        """Mean variance in the core of each star."""
+        core = slice(max(self.config.rss - CORE, 0), self.config.rss + CORE + 1)
+        return np.maximum(self.variance[:, core, core].mean(axis=(1, 2), dtype=float), 1e-300)
+
     def weigh_stars(self):
         """Give each star, as a whole, one over the mean variance of its core as its weight."""
-        half = self.config.rss
-        core = slice(max(half - CORE, 0), half + CORE + 1)
-        weights = 1 / np.maximum(self.variance[:, core, core].mean(axis=(1, 2), dtype=float), 1e-300)
+        weights = 1 / self._core_variances()
         weights /= weights.max(initial=1e-300)
+        self.star_weights = weights
         self.gram *= weights[:, np.newaxis, np.newaxis]
         self.rhs *= weights[:, np.newaxis]
 
@@ -103,14 +109,25 @@ class Design:
         n = len(self.basis) + 1
         return solve_system(self.gram[slot, :n, :n].copy(), self.rhs[slot, :n].copy())
 
+    def local_errors(self, slots):
+        """Standard deviation of the sums of `local_sums` by the noise in the core of each star."""
+        n = len(self.basis) + 1
+        inverses = [Factors(self.gram[k, :n, :n].copy()).solution(np.eye(1, n)[0]) for k in slots]
+        inverses = np.array([np.nan if inverse is None else inverse[0] for inverse in inverses])
+        return np.sqrt(np.maximum(inverses, 0) * self.star_weights[slots] * self._core_variances()[slots])
+
     def alike(self, slots):
-        """Those of ``slots`` whose stars, each fitted alone, agree in flux ratio; all, if too few do."""
+        """Those of ``slots`` whose stars, each fitted alone, agree in flux ratio as their noise allows.
+
+        All, if too few do. Their scatter counts where it is larger than their noise.
+        """
         slots = np.asarray(slots)
         sums = self.local_sums(slots)
         if not np.isfinite(sums).any():
             return slots
-        deviations = np.abs(sums - np.nanmedian(sums))
-        kept = deviations <= ALIKE * 1.4826 * np.nanmedian(deviations)
+        middle = np.nanmedian(sums)
+        pulls = np.abs(sums - middle) / np.hypot(self.local_errors(slots), RATIO_SCATTER * middle)
+        kept = pulls <= ALIKE * max(1, 1.4826 * np.nanmedian(pulls))
         return slots[kept] if kept.sum() >= max(2 * len(self.terms), len(slots) // 3) else slots
 
     def equations(self, slots):
