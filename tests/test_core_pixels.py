@@ -55,7 +55,7 @@ def test_polynomial_is_added_inside_the_frame(shape, order, frame, origin, n_thr
         total = total + c * power(x, p) * power(y, q)
     inside, expected = np.s_[frame:shape[0] - frame, frame:shape[1] - frame], out.copy()
     expected[inside] = (out.astype(float) + total)[inside]
-    pixels.add_polynomial(coefficients, order, half_nx, half_ny, *origin, frame, out, n_threads)
+    pixels.add_polynomial(coefficients, order, x[0].copy(), y[:, 0].copy(), frame, out, n_threads)
     assert_array_equal(out, expected)
 
 

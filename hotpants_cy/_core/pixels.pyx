@@ -112,25 +112,23 @@ def hide(const int[:, ::1] flags, int bits, float fill, unsigned char[:, ::1] hi
         hide_row(&flags[y, 0], bits, fill, &hidden[y, 0], &plane[y, 0] if has_plane else NULL, flags.shape[1])
 
 
-def add_polynomial(const double[::1] coefficients, int order, double half_nx, double half_ny, Py_ssize_t x0,
-                   Py_ssize_t y0, Py_ssize_t frame, float[:, ::1] out, int n_threads):
+def add_polynomial(const double[::1] coefficients, int order, const double[::1] x_values, const double[::1] y_values,
+                   Py_ssize_t frame, float[:, ::1] out, int n_threads):
     """Add a polynomial to all pixels but a frame; monomials as in spec 6.4, x power outer.
 
-    (x0, y0) is the position of pixel (0, 0) in the coordinates that ``half_nx, half_ny`` normalise.
+    ``x_values`` and ``y_values`` are the normalised coordinates of columns and rows.
     """
     cdef Py_ssize_t x, y
-    cdef double row, slope, y_value
+    cdef double row, slope
     for y in prange(frame, out.shape[0] - frame, nogil=True, schedule='static', num_threads=n_threads):
-        y_value = (y + y0 - half_ny) / half_ny
         if order > 1:
             for x in range(frame, out.shape[1] - frame):
-                out[y, x] = <float> (out[y, x] + polynomial(&coefficients[0], order, (x + x0 - half_nx) / half_nx,
-                                                            y_value))
+                out[y, x] = <float> (out[y, x] + polynomial(&coefficients[0], order, x_values[x], y_values[y]))
         else:                                        # the same sum, with what a row has in common taken once
-            row = coefficients[0] + (coefficients[1] * y_value if order == 1 else 0)
+            row = coefficients[0] + (coefficients[1] * y_values[y] if order == 1 else 0)
             slope = coefficients[2] if order == 1 else 0
             for x in range(frame, out.shape[1] - frame):
-                out[y, x] = <float> (out[y, x] + (row + slope * ((x + x0 - half_nx) / half_nx)))
+                out[y, x] = <float> (out[y, x] + (row + slope * x_values[x]))
 
 
 cdef double polynomial(const double *c, int order, double x, double y) noexcept nogil:

@@ -41,8 +41,9 @@ def convolve_blocks(model, task):
             width, step, task.plain_variance, *task.noise_factors, task.good_fraction,
             *((NO_PLANE, NO_PLANE) if by_fft else (out, variance_out)), flags_out, work, start)
     if task.background:
-        loops('pixels').add_polynomial(model.background_coefficients, model.bgo, 0.5 * data.shape[1],
-                                       0.5 * data.shape[0], 0, 0, model.half_width, out, task.n_threads)
+        x, y = ((np.arange(length) - 0.5 * length) / (0.5 * length) for length in data.shape[::-1])
+        loops('pixels').add_polynomial(model.background_coefficients, model.bgo, x, y, model.half_width, out,
+                                       task.n_threads)
 
 
 def block_terms(model):
