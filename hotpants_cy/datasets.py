@@ -11,6 +11,7 @@ from astropy.wcs import WCS
 
 from .exceptions import InputError
 from .simulated_psf import PSF
+from .words import counted
 
 __all__ = ['PSF', 'SimulatedPair', 'make_pair', 'positions_of']
 
@@ -60,8 +61,8 @@ class SimulatedPair:
 
     def __repr__(self):
         ny, nx = self.science.shape
-        return (f'<{type(self).__name__}: {nx} x {ny} pixels, {len(self.stars)} stars, '
-                f'{len(self.transients)} transients>')
+        return (f'<{type(self).__name__}: {nx} x {ny} pixels, {counted(len(self.stars), "star")}, '
+                f'{counted(len(self.transients), "transient")}>')
 
 
 def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n_transients=10,

@@ -145,8 +145,10 @@ class RegionalSubtraction:
         names = ' or '.join(f'the {side.name} image' if d == 'i' else 'the template' for d, side in self.sides.items())
         limits = ', '.join(f'{side.high:g} in the {side.name}' for side in self.sides.values())
         if self.seeds is not None:
-            return (f'none of {len(self.seeds.kinds)} stars from {self.seeds.source} can be used to fit the kernel: '
-                    f'{self.seeds.tally()}; give more stars, or let the program search (stars=None)')
+            n, source = len(self.seeds.kinds), self.seeds.source
+            which = f'none of {n} stars from {source} can' if n > 1 else f'the one star from {source} cannot'
+            what = f'{which} be used to fit the kernel: {self.seeds.tally()}' if n else f'no star came from {source}'
+            return f'{what}; give more stars, or let the program search (stars=None)'
         flagged = 100 * np.mean((self._mask & 0x80) != 0)
         where = f' in region {self.region.section}'
         return (f'no star to fit the kernel to was found in {names}{where}: none of {self.grid.nx} x {self.grid.ny} '

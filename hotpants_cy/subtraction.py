@@ -21,6 +21,7 @@ from .products.header import header_cards
 from .products.psf import check_psf
 from .stamps.substamp import substamp_table
 from .threads import resolve_threads
+from .words import counted
 
 __all__ = ['SubtractionResult', 'automatic', 'subtract']
 
@@ -223,7 +224,8 @@ class SubtractionResult(Detections):
         name = {'t': 'template', 'i': 'science image'}[self.direction]
         used = np.count_nonzero(self.substamps['status'] == 'USED_IN_FINAL_FIT')
         # without any the kernel was not fitted but given
-        stars = f'{used} of {len(self.substamps)} stars used' if len(self.substamps) else 'with a known kernel'
+        found = counted(len(self.substamps), 'star')
+        stars = f'{used} of {found} used' if len(self.substamps) else 'with a known kernel'
         return f'{self.difference.shape[1]} x {self.difference.shape[0]} pixels, {name} convolved, {stars}'
 
     def __repr__(self):

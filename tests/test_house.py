@@ -11,7 +11,7 @@ import pytest
 
 HOUSE = Path(__file__).resolve().parents[1] / 'hotpants_cy'
 # data flow down this list; a room may use those above it. __init__ holds the public names
-ROOMS = ['_core', 'exceptions', 'checks', 'cards', 'reasons', 'config', 'behaviour', 'threads', 'instructions',
+ROOMS = ['_core', 'exceptions', 'words', 'checks', 'cards', 'reasons', 'config', 'behaviour', 'threads', 'instructions',
          'versions', 'progress', 'inputs', 'stamps', 'kernel', 'products', 'regional', 'all_regions', 'autoconfig',
          'pyhotpants', 'pipeline', 'inspection', 'candidates', 'subtraction', 'matching', 'simulated_psf', 'datasets',
          'photometry', 'batch', '__init__', 'cli', '__main__']

@@ -119,7 +119,7 @@ def test_a_masked_pixel_in_the_footprint_refuses_a_star(pair):
     template.mask[y + 7, x] = True
     seeds = vet_pair(pair.science, template, xy)
     assert seeds.kinds[1] == 'masked'
-    assert seeds.reasons[1] == '1 pixels around it are masked in the template image'
+    assert seeds.reasons[1] == '1 pixel around it is masked in the template image'
     assert not vet_pair(pair.science, template, xy, footprint=6).kinds[1]
 
 
@@ -244,6 +244,13 @@ def test_a_clipped_star_is_followed_by_the_next_of_its_stamp(pair):
 def test_stars_none_of_which_can_be_used_are_an_error_that_counts(pair):
     with pytest.raises(hp.NoStampsError, match=r'none of 2 stars from the list given can be used .*: 2 at the edge'):
         hp.subtract(pair.science, pair.template, stars=[(1, 1), (2, 300)])
+
+
+def test_one_star_or_none_is_said_in_words(pair):
+    with pytest.raises(hp.NoStampsError, match=r'the one star from the list given cannot be used .*: 1 at the edge'):
+        hp.subtract(pair.science, pair.template, stars=[(1, 1)])
+    with pytest.raises(hp.NoStampsError, match='no star came from the list given; give more'):
+        hp.subtract(pair.science, pair.template, stars=np.empty((0, 2)))
 
 
 def test_the_search_keeps_away_from_what_is_to_be_avoided(pair):

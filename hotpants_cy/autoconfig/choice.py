@@ -13,6 +13,7 @@ from ..kernel.spatial import RegionFrame
 from ..stamps.grid import Side
 from ..stamps.regions import regions_of
 from ..stamps.seeding import plant, seed_grid
+from ..words import counted
 
 __all__ = ['Trial', 'try_kernels']
 
@@ -80,8 +81,8 @@ def try_kernels(config, menus, exposures, seeds, fwhm, n_threads):
         scores = scores_of(trials)
         for trial, score in zip(trials, scores, strict=True):
             log.info('held-out chi2 %.4f with %d unknowns: %s', score, trial.n_unknown, trial.changes or 'as it was')
-        words = (f'predicts {len(first.chi2)} stars held out best: chi2 {scores[trials.index(first)]:.3f}, others '
-                 f'{min(scores):.3f} to {max(scores):.3f}')
+        words = (f'predicts {counted(len(first.chi2), "star")} held out best: chi2 {scores[trials.index(first)]:.3f}, '
+                 f'others {min(scores):.3f} to {max(scores):.3f}')
         told |= dict.fromkeys({name for changes in menu for name in changes}, words)
         config = config.replace(**first.changes)
     return config, told

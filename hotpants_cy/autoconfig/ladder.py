@@ -3,6 +3,7 @@
 import logging
 
 from ..exceptions import NoStampsError, SingularFitError, TooFewStampsError
+from ..words import counted
 
 __all__ = ['UNFIT', 'climb_down', 'rungs']
 
@@ -101,6 +102,7 @@ def climb_down(plan, fixed, attempt):
                 log.warning('warning: the fit was simplified: %s', ', '.join(steps))
             return done
     stars = plan.seeds
-    raise type(failure)(f'no kernel can be fitted, not even the simplest: of {len(stars.kinds)} stars from '
-                        f'{stars.source} {int(stars.good.sum())} are fit for use ({stars.tally()}); at last: '
-                        f'{failure}') from failure
+    n = len(stars.kinds)
+    words = (f'of {counted(n, "star")} from {stars.source} {int(stars.good.sum())} can be used ({stars.tally()})' if n
+             else f'no star came from {stars.source}')
+    raise type(failure)(f'no kernel can be fitted, not even the simplest: {words}; at last: {failure}') from failure

@@ -12,6 +12,7 @@ from ..stamps.measures import measure_stars
 from ..stamps.seeding import positions_of, vetted
 from ..stamps.shapes import FWHM_OF_SIGMA, measure_shapes
 from ..threads import resolve_threads
+from ..words import counted
 from .choice import try_kernels
 from .facts import FWHM_KEYS, header_number, look_at
 from .rules import PairFacts, Rules
@@ -119,7 +120,7 @@ def psf_of_pair(frames, measured, given, n_good):
         elif getattr(frame, 'psf', None) is not None:
             shape, rule = moments_of(frame.psf), 'its psf attribute'
         elif n_good >= FEW or (n_good and in_header is None):
-            shape, rule = own, f'{n_good} stars'
+            shape, rule = own, counted(n_good, 'star')
         elif in_header is not None:
             shape, rule = np.eye(2) * (in_header[1] / FWHM_OF_SIGMA)**2, f'{in_header[0]} in its header'
         else:

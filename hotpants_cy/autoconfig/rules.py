@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..stamps.shapes import FWHM_OF_SIGMA
+from ..words import counted
 
 __all__ = ['PairFacts', 'Rules', 'kernel_sigma']
 
@@ -162,8 +163,8 @@ class Rules:
         value = min(int(np.clip(wanted, *HALF_WIDTHS)), affordable, fits, self.fixed.get('rss', 1000))
         self.choose('rkernel', value, f'three times the widest Gaussian (2 x {words}), or '
                     f'{FAR if wings else 2:g} FWHM of {broad:.2f}; from {HALF_WIDTHS[0]} to {HALF_WIDTHS[1]}; '
-                    f'at most {affordable} for '
-                    f'{self.facts.n_stars} stars and {fits} for {self.facts.shape[1]} x {self.facts.shape[0]} pixels')
+                    f'at most {affordable} for {counted(self.facts.n_stars, "star")} and {fits} for '
+                    f'{self.facts.shape[1]} x {self.facts.shape[0]} pixels')
 
     def _gaussians(self):
         degrees, sigmas = (self.fixed.get(name) for name in ('deg_fixe', 'sigma_gauss'))
@@ -182,7 +183,7 @@ class Rules:
         if not {'deg_fixe', 'sigma_gauss', 'ngauss'} & set(self.fixed):
             core, (degrees, sigmas) = sigmas, self.with_wings(degrees, sigmas)
             words_sigmas += '; and one for the wings' if sigmas != core else ''
-        self.choose('deg_fixe', degrees, f'for {n} stars')
+        self.choose('deg_fixe', degrees, f'for {counted(n, "star")}')
         self.choose('sigma_gauss', sigmas, words_sigmas)
 
     def with_wings(self, degrees, sigmas):
@@ -211,7 +212,7 @@ class Rules:
         if all(abs(image.sky) < ZERO_SKY * image.sigma for image in images):
             self.choose('bgo', 0, 'the sky was taken off both images')
         elif n < FEW_FOR_SLOPE:
-            self.choose('bgo', 0, f'{n} stars are too few for a slope of the sky')
+            self.choose('bgo', 0, f'too few for a slope of the sky: {counted(n, "star")}')
         else:
             self.choose('bgo', 1 if side <= LARGE else 2,
                         f'skies of {images[0].sky:.4g} and {images[1].sky:.4g}, images of {side} pixels')

@@ -8,6 +8,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
+from ..words import counted
 from .flags import FLAGS
 
 __all__ = ['OUTPUTS', 'config_of', 'fixed_by', 'parse', 'program_version']
@@ -122,7 +123,7 @@ def _normalised(argv):
                              f'{PROGRAM} --help')
         count = _count(flag, tokens)
         if len(tokens) < count:
-            raise ValueError(f'{flag.name} needs {count} value{"s" * (count > 1)}, but the line ends after '
+            raise ValueError(f'{flag.name} needs {counted(count, "value")}, but the line ends after '
                              f'{len(tokens) or "none"}')
         values, tokens = tokens[:count], tokens[count:]
         result.append(f'{flag.name}={_JOIN.join(values)}' if count else flag.name)

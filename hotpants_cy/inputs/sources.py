@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from ..exceptions import InputError
+from ..words import counted
 from .planes import as_array, as_unit
 
 __all__ = ['companion_planes', 'planes_of_array', 'planes_of_file', 'planes_of_hdu', 'planes_of_nddata', 'wcs_of']
@@ -70,7 +71,7 @@ def planes_of_hdu(hdu, name):
     if isinstance(hdu, list):
         images = [one for one in hdu if getattr(one, 'is_image', False) and one.data is not None]
         if not images:
-            raise InputError(f'{name} image: none of the {len(hdu)} HDUs holds an image')
+            raise InputError(f'{name} image: there is no image in {counted(len(hdu), "HDU")}')
         hdu = images[0]
     if not getattr(hdu, 'is_image', False) or hdu.data is None:
         raise InputError(f'{name} image: the HDU {hdu.name!r} holds no image')

@@ -15,6 +15,7 @@ from ..inputs.bits import Bits
 from ..inputs.frame import Frame, as_frame
 from ..inputs.image import to_image
 from ..stamps.positions import pixel_positions
+from ..words import counted
 from .drawing import drawer, light_of, sources_of
 from .recovery import Recovery
 
@@ -109,8 +110,9 @@ def _check_gain(gain, flux):
     if not 0 < gain < math.inf:
         raise InputError(f'gain={gain} is impossible: it must be above zero')
     if (flux < 0).any():
-        raise InputError(f'{np.sum(flux < 0)} of {len(flux)} sources have a negative flux, whose photon noise cannot '
-                         'be drawn; put them into the template with the sign changed, or leave gain out')
+        raise InputError('for a negative flux no photon noise can be drawn, and '
+                         f'{np.sum(flux < 0)} of {counted(len(flux), "source")} has one; put them into the '
+                         'template with the sign changed, or leave gain out')
 
 
 def _with_more_variance(twin, added):

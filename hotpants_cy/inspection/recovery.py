@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from astropy.table import QTable
 
+from ..words import counted
 from .samples import mean_of
 
 __all__ = ['Recovery']
@@ -27,6 +28,20 @@ class Recovery:
     threshold : float
     megapixels : float
         Of the difference that were searched, in millions.
+
+    Examples
+    --------
+    `~hotpants_cy.recovery` makes one; here it is made by hand:
+
+    >>> from astropy.table import QTable
+    >>> from hotpants_cy.inspection.recovery import Recovery
+    >>> table = QTable({'true_flux': [900.0, 400.0], 'flux': [930.0, 370.0], 'flux_err': [100.0, 100.0],
+    ...                 'pull': [0.3, -0.3], 'snr': [9.0, 4.0], 'detected': [True, False]})
+    >>> found = Recovery(table, false=QTable(), threshold=5.0, megapixels=0.06)
+    >>> found.completeness, found.flux_bias
+    (0.5, 0.0)
+    >>> found.completeness_by_snr([3, 5, 20])['sources', 'detected'].pformat()[2:]
+    ['      1        0', '      1        1']
     """
 
     table: QTable
@@ -111,7 +126,7 @@ class Recovery:
     def __repr__(self):
         n, detected = len(self._measured), int(np.sum(self._measured['detected']))
         lost = f', {len(self.table) - n} cannot be measured' if n < len(self.table) else ''
-        return (f'<Recovery: {detected} of {n} sources detected at {self.threshold:g} sigma{lost}; '
+        return (f'<Recovery: {detected} of {counted(n, "source")} detected at {self.threshold:g} sigma{lost}; '
                 f'flux {100 * self.flux_bias:+.2f} +- {100 * self.flux_bias_err:.2f} %; '
                 f'pulls {self.pull_mean:+.2f} +- {self.pull_width / math.sqrt(max(n, 1)):.2f}, '
                 f'width {self.pull_width:.2f} +- {self.pull_width_err:.2f}; '

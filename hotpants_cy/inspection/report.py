@@ -8,6 +8,7 @@ from html import escape
 from .._version import __version__
 from ..inputs.writing import check_writable, write_whole
 from ..products.files import TextFile
+from ..words import counted
 from .diagrams import plot_kernel, plot_quality
 from .expectations import EXPECTATIONS
 from .page import PAGE
@@ -87,7 +88,7 @@ def _pictures(result):
     height, rows = panels_height(5.6, result.difference.shape), rows_height(4.6, len(choose_stars(result, STARS)))
     chapters = (
         ('Images', plot_result(result, figure_for(None, (5.6, height))),
-         f'Science image, template, difference, and difference over noise; {used} stars used are circled.',
+         f'Science image, template, difference, and difference over noise; circles mark {counted(used, "star")} used.',
          f'The {matched} is matched to the other image. Grey-green pixels are bad. Of a binned image each pixel of '
          'difference / noise is the most significant of its bin.'),
         ('Quality', plot_quality(result, figure_for(None, (5.2, 11))),
@@ -154,7 +155,7 @@ def _stars(table):
               f'{row["chi2"]:.2f}' if row['chi2'] == row['chi2'] else '') for row in table]
     every = _table('All stars', ('id', 'x', 'y', 'status', 'reason', 'chi2'), stars)
     return (_table('What became of the stars', ('status', 'number'), rows)
-            + f'\n<details><summary>All {len(stars)} stars</summary>{every}</details>')
+            + f'\n<details><summary>All of {counted(len(stars), "star")}</summary>{every}</details>')
 
 
 def _table(caption, head, rows):

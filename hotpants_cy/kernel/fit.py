@@ -8,6 +8,7 @@ import numpy as np
 from ..exceptions import MismatchError
 from ..stamps.statistics import clipped_moments
 from ..stamps.substamp import SubstampStatus
+from ..words import counted
 from .model import KernelModel
 
 __all__ = ['KernelFit', 'iterate']
@@ -93,8 +94,8 @@ def check_match(design, live):
     scatter = 1.4826 * np.median(np.abs(sums - median)) if len(sums) else 0.0
     if median > AGREEMENT * scatter:
         return
-    message = (f'the two images do not match: the flux ratios of the {len(live)} stars used, each taken alone, come '
-               f'out as {median:.3g} +- {scatter:.3g}; are they of the same field, and on the same pixels?')
+    message = (f'the two images do not match: the flux ratios of the {counted(len(live), "star")} used, each taken '
+               f'alone, come out as {median:.3g} +- {scatter:.3g}; are they of the same field, and on the same pixels?')
     if not design.config.parity:
         raise MismatchError(message)
     log.warning('warning: %s', message)

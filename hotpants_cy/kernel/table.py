@@ -11,6 +11,7 @@ from astropy.io import fits
 from ..exceptions import InputError
 from ..inputs.reading import reason_of
 from ..inputs.writing import write_whole
+from ..words import counted
 from .basis import GaussianBasis, ImageBasis
 from .model import KernelModel
 from .mosaic import KernelMosaic
@@ -155,7 +156,7 @@ def _table_of(primary, table, pictures, covariances):
 def _region_of(primary, header, name, column, size):
     index = int(re.fullmatch(r'[Rr]egion(\d+)', name)[1])
     if len(column) < size + 1:
-        raise InputError(f'its column {name} has {len(column)} numbers, and the kernel needs {size + 1}')
+        raise InputError(f'its column {name} has {counted(len(column), "number")}, and the kernel needs {size + 1}')
     suffix = f'{index:02d}'
     solution = np.array(column, float)[1:size + 1]
     section, buffer = (_section_of(h.get(stem + suffix)) for h, stem in ((primary, 'REGION'), (header, 'BUFFER')))
@@ -200,7 +201,7 @@ def read_kernels(path):
     """Read the kernels of a table as a model, or as a mosaic of several; see `KernelModel.read`."""
     table, entries = read_live_table(path)
     if len(table.regions) > 1 and any(entry.buffer is None for entry in entries):
-        raise InputError(f'{path} does not say on which pixels the kernels of its {len(entries)} regions were fitted; '
+        raise InputError(f'{path} does not say on which pixels the kernels of its regions were fitted; '
                          'use it with hotpants-cy -ki and the options of the run that made it')
     buffers = [entry.buffer or entry.section for entry in entries]
     models = models_of(table, entries, buffers)

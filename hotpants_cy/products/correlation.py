@@ -10,6 +10,7 @@ from ..exceptions import InputError, NotSupportedError
 from ..inputs.bits import Bits
 from ..inputs.planes import as_array
 from ..stamps.positions import pixel_positions
+from ..words import counted
 
 __all__ = ['DifferenceNoise', 'NoiseField', 'check_correlations', 'squared']
 
@@ -140,6 +141,23 @@ class DifferenceNoise:
         First and last pixel in x, first and last in y of each; where they overlap, the later one counts.
     frame : Frame
         The science image: its WCS for sky positions, and its unit.
+
+    Examples
+    --------
+    >>> import hotpants_cy as hp
+    >>> from hotpants_cy.datasets import make_pair
+    >>> pair = make_pair((256, 256), seed=1)
+    >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+    >>> result.noise
+    <DifferenceNoise: 256 x 256 pixels, 1 region>
+
+    Of a circle, the error is larger than that of as many independent pixels:
+
+    >>> import numpy as np
+    >>> (error,) = result.noise.aperture_error([(128, 128)], radius=5)
+    >>> single = np.nanmedian(result.difference.uncertainty.array[118:139, 118:139])
+    >>> bool(error.value > np.sqrt(np.pi * 5**2) * single), error.unit
+    (True, Unit("adu"))
     """
 
     fields: list
@@ -148,7 +166,7 @@ class DifferenceNoise:
 
     def __repr__(self):
         (ny, nx), n = self.frame.shape, len(self.fields)
-        return f'<{type(self).__name__}: {nx} x {ny} pixels, {n} region{"s" * (n > 1)}>'
+        return f'<{type(self).__name__}: {nx} x {ny} pixels, {counted(n, "region")}>'
 
     @classmethod
     def of(cls, hot, *, science_correlation=None, template_correlation=None):

@@ -236,7 +236,7 @@ def _kernel(runs, own):
 def star_profile(exposure, positions):
     """Measure a PSF on stars near whole-number positions of an `~hotpants_cy.inputs.exposure.Exposure`."""
     if len(positions) < 3:
-        raise InputError(f'{len(positions)} stars are too few to measure a PSF: give psf, a picture of it')
+        raise InputError(f'a PSF needs 3 good stars, and there are {len(positions)}: give psf, a picture of it')
     boxes = star_boxes(exposure, positions, FIT_HALF_WIDTH)
     profile = fit_stars(*boxes, np.array(positions, float), exposure.data.shape, LARGEST_HALF_WIDTH)
     log.info('PSF of the %s measured on %d stars: FWHM %.2f pixels', exposure.name, profile.n_stars, profile.fwhm)

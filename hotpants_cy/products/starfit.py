@@ -116,7 +116,8 @@ def fit_stars(data, variance, positions, shape, largest):
     offsets = offsets[:, needed]
     state['data'], state['variance'] = state['data'][:, needed], state['variance'][:, needed]
     if len(state['flux']) < FEWEST[0]:
-        raise InputError(f'only {len(state["flux"])} stars are good enough to measure a PSF: give psf, a picture of it')
+        raise InputError(f'a PSF needs {FEWEST[0]} good stars, and there are {len(state["flux"])}: give psf, a picture '
+                         'of it')
     frame = RegionFrame((0, 0), shape)
     state |= {'terms': np.ones((len(state['flux']), 1)), 'coefficients': np.array([[state['log_fwhm']], [0.], [0.]]),
               't': 0.25, 'frame': frame, 'order': 0}

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from ..exceptions import InputError
+from ..words import counted
 
 __all__ = ['observation_time', 'pixels_of_sky']
 
@@ -60,8 +61,8 @@ def observation_time(meta, wcs=None):
 def pixels_of_sky(sky, frame, what):
     """Pixels of coordinates, moved to the time of the observation."""
     if frame.wcs is None or not getattr(frame.wcs, 'has_celestial', True):
-        raise InputError(f'{what}: {sky.size} positions on the sky were given, but the science image has no celestial '
-                         'WCS; give pixels, or an image with a WCS')
+        raise InputError(f'{what}: {counted(sky.size, "position")} on the sky cannot be used, since the science image '
+                         'has no celestial WCS; give pixels, or an image with a WCS')
     if sky.size == 0:
         return np.empty((0, 2))
     sky = _moved(sky.reshape(1) if sky.isscalar else sky.ravel(), observation_time(frame.meta, frame.wcs), what)

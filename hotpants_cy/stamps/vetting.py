@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..inputs.bits import Bits
+from ..words import counted
 from .measures import StarMeasures, measure_stars
 
 __all__ = ['Seeds', 'vet']
@@ -142,7 +143,8 @@ def _refuse_places(refuse, measures, template, science, footprint, border):
     outside = ~((x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5))
     refuse(outside, 'off the image', lambda k: f'it lies off the image of {nx} x {ny} pixels')
     edge = np.minimum(np.minimum(np.round(x), nx - 1 - np.round(x)), np.minimum(np.round(y), ny - 1 - np.round(y)))
-    refuse(~(edge >= border), 'at the edge', lambda k: f'it is {edge[k]:.0f} pixels from the edge, less than {border}')
+    refuse(~(edge >= border), 'at the edge', lambda k:
+           f'it is {counted(round(edge[k]), "pixel")} from the edge, less than {border}')
     inside = np.flatnonzero(~outside & (edge >= border))
     for exposure in (template, science):
         saturated, masked = np.zeros((2, len(measures)), int)
@@ -154,7 +156,8 @@ def _refuse_places(refuse, measures, template, science, footprint, border):
             masked[k] = np.count_nonzero(flags & Bits.INPUT_ISBAD)
         for kind, count in (('saturated', saturated), ('masked', masked)):
             refuse(count > 0, kind, lambda k, count=count, kind=kind, name=exposure.name:
-                   f'{count[k]} pixels around it are {kind} in the {name} image')
+                   f'{counted(count[k], "pixel")} around it {"is" if count[k] == 1 else "are"} {kind} in the {name} '
+                   'image')
 
 
 def _refuse_faint(refuse, measures, template, science, faintest):
