@@ -227,6 +227,13 @@ def test_without_weights_there_is_no_error():
     assert np.isnan(fitted(scene.science, scene.template).kernel.sum_error(150, 150))
 
 
+@pytest.mark.parametrize('more', [{'weights': True}, {'robust': 'tukey'}])
+def test_more_functions_than_pixels_are_an_error_and_no_warning(more):
+    scene = make_pair((256, 256), seed=1)
+    with pytest.raises(hp.HotpantsError, match='49 functions are more than its 9 pixels'):
+        hp.subtract(scene.science, scene.template, config=hp.HotpantsConfig(rkernel=1, rss=1, **more))
+
+
 def test_uncertainties_of_zero_leave_pixels_out():
     scene = pair()
     sigma = scene.science.uncertainty.array.copy()

@@ -9,6 +9,7 @@ from ..exceptions import SingularFitError, TooFewStampsError
 from ..inputs.bits import Bits
 from ..instructions import loops
 from ..stamps.statistics import GOOD, SectionStatistics
+from ..words import counted
 from .model import KernelModel
 from .spatial import Monomials
 
@@ -165,8 +166,9 @@ class Design:
         self.factors = Factors(matrix)
         solution = self.factors.solution(vector)
         if solution is None:
-            raise SingularFitError(f'the fit of kernel and background to {len(slots)} substamps has no finite '
-                                   'solution: lower ko, bgo or the degrees, or find more stars')
+            stars = counted(len(slots), 'substamp')
+            raise SingularFitError(f'the fit of kernel and background to {stars} has no finite solution: lower ko, bgo '
+                                   'or the degrees, or find more stars')
         return self.model_of(solution)
 
     def model_of(self, solution):
@@ -194,19 +196,23 @@ class Design:
     def _check_number(self, n):
         # each substamp tells a level and two slopes of the background
         needed = 1 if self.config.parity else max(len(self.terms), -(-len(self.background_terms) // 3))
-        if n < needed and len(self.basis) > self.basis.width**2:
+        if n < needed:
+            self._check_basis()
+            raise TooFewStampsError(
+                f'{counted(n, "substamp")} of {sum(len(s.substamps) for s in self.stamps)} in '
+                f'{counted(len(self.stamps), "stamp")} can be used, '
+                f'but orders ko={self.config.ko} and bgo={self.config.bgo} need {needed} or more: lower them, lower '
+                f'fitthresh ({self.config.fitthresh:g}), or raise ks ({self.config.ks:g})')
+        if n < len(self.terms):
+            log.warning('only %s for the %d spatial terms of the kernel: the result means little',
+                        counted(n, 'substamp'), len(self.terms))
+
+    def _check_basis(self):
+        if len(self.basis) > self.basis.width**2:
             raise TooFewStampsError(
                 f'no star determines the kernel: its {len(self.basis)} functions are more than its '
                 f'{self.basis.width**2} pixels; raise rkernel ({self.config.rkernel}), or lower deg_fixe '
                 f'{self.config.deg_fixe}')
-        if n < needed:
-            raise TooFewStampsError(
-                f'{n} substamps are left of {sum(len(s.substamps) for s in self.stamps)} in {len(self.stamps)} stamps, '
-                f'but orders ko={self.config.ko} and bgo={self.config.bgo} need {needed} or more: lower them, lower '
-                f'fitthresh ({self.config.fitthresh:g}), or raise ks ({self.config.ks:g})')
-        if n < len(self.terms):
-            log.warning('only %d substamps for the %d spatial terms of the kernel: the result means little', n,
-                        len(self.terms))
 
     def merits(self, model, slots, mask, kind='v'):
         """Merit of the substamps in use at ``slots`` under a kernel; -1 where it is meaningless (spec 5.4).

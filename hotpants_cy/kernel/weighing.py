@@ -119,7 +119,8 @@ class Weighing:
         noise, variance = variance, variance + np.square(error * stars)
         stars_count = _star_influence(residual, variance, np.where(good, stars, 0), good, config.robust)
         weights = influence(residual / np.sqrt(variance), config.robust) * stars_count[:, np.newaxis]
-        weights = np.where(good, weights / (noise if config.weights else np.median(noise[good])), 0)
+        divisor = noise if config.weights else np.median(noise[good]) if good.any() else 1.0
+        weights = np.where(good, weights / divisor, 0)
         return cls(predicted, variance, np.maximum(variance - model_variance, 0), good, weights, stars_count, error)
 
 

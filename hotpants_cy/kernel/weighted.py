@@ -12,6 +12,7 @@ import numpy as np
 
 from ..exceptions import SingularFitError
 from ..instructions import loops
+from ..words import counted
 from .covariance import fit_covariance
 from .design import Design, Factors
 from .weighing import Sight, Weighing, chi2
@@ -52,6 +53,7 @@ class WeightedDesign(Design):
         weighted.last, weighted.sky = None, Sky.of(design) if design.config.weights else None
         return weighted
 
+    @np.errstate(over='ignore', invalid='ignore')    # of a singular fit, whose solution will not be finite
     def solve(self, slots):
         """Fit the kernel to the substamps in use at ``slots``; see `Design.solve`."""
         self._check_number(len(slots))
@@ -81,8 +83,10 @@ class WeightedDesign(Design):
             # with the products A + N of noisy vectors, (A + N)^-1 b is too small by about (A + N)^-1 N of itself
             solution = solution + factors.solve(noise @ solution)
         if not factors.regular or not np.isfinite(solution).all():
-            raise SingularFitError(f'the weighted fit of kernel and background to {len(sight.slots)} substamps has no '
-                                   'finite solution: lower ko, bgo or the degrees, or find more stars')
+            self._check_basis()
+            stars = counted(len(sight.slots), 'substamp')
+            raise SingularFitError(f'the weighted fit of kernel and background to {stars} has no finite solution: '
+                                   'lower ko, bgo or the degrees, or find more stars')
         return solution, matrix, noise
 
     def _weighted_equations(self, sight, weighing, model):
@@ -130,6 +134,7 @@ class WeightedDesign(Design):
 
     # -- judging ------------------------------------------------------------------------------
 
+    @np.errstate(over='ignore', invalid='ignore')
     def merits(self, model, slots, mask, kind='v'):
         """Mean squared residual over predicted variance of the good pixels of each substamp; see `Design.merits`.
 
@@ -139,7 +144,7 @@ class WeightedDesign(Design):
             return Design.merits(self, model, slots, mask, kind)
         sight, weighing, _ = self.last
         values = chi2(sight.target - weighing.model, weighing.variance, weighing.good)
-        return np.where(weighing.good.any(axis=1), values, -1.0)
+        return np.where(weighing.good.any(axis=1) & np.isfinite(values), values, -1.0)
 
     def outliers(self, mean, scatter):
         """Slots whose stars are to give way to the next, and why; see `Design.outliers`."""

@@ -38,7 +38,9 @@ def clipped_moments(values, n_sigma, passes=LIST_PASSES):
     >>> clipped_moments([1, 2, 3, 2, 1, 3, 2, 90], 2)
     (2.0, 0.81649658092772603)
     """
-    mean, sigma, _ = loops('statistics').sigma_clip(np.array(values, np.float32).ravel(), n_sigma, passes)
+    with np.errstate(over='ignore'):                 # what is too large is infinite, as in C
+        values = np.array(values, np.float32).ravel()
+    mean, sigma, _ = loops('statistics').sigma_clip(values, n_sigma, passes)
     return mean, sigma
 
 
