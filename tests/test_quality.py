@@ -357,6 +357,14 @@ def test_contradicted_noise_is_warned_of_with_the_gain():
         warn_of(subtracted(*wrong_noise(3)))
 
 
+@pytest.mark.parametrize('more', [{}, {'weights': True}])
+def test_an_image_subtracted_from_itself_is_told_by_its_noise(more):
+    science = plain()[0]
+    with pytest.warns(NoiseModelWarning, match=r'noise of the two images is the same.*\(correlation 1\.00\)') as told:
+        warn_of(subtracted(science, science, **more))
+    assert 'igain' not in str(told[0].message)
+
+
 def test_a_kernel_off_centre_is_warned_of():
     pair = pair_of()
     with pytest.warns(RegistrationWarning, match=r'up to [12]\.\d\d pixels off centre'):

@@ -8,6 +8,7 @@ from ..exceptions import DeconvolutionWarning, NoiseModelWarning, RegistrationWa
 from .expectations import EXPECTATIONS
 from .kernel_shape import kernel_shape
 from .quality import enough_stars, sky_measures, star_measures
+from .samples import median_of
 from .sky import sample_sky
 from .stars import sample_stars
 
@@ -15,6 +16,7 @@ __all__ = ['warn_if_deconvolving', 'warn_if_noise_contradicted', 'warn_if_off_ce
 
 CROWDED = 3.0         # height of the brightest 5 % over the width below the median; of noise alone it is 1.6
 TELLING = 1.6         # scatter over noise that no crowding makes
+SHARED = 0.7          # correlation of the skies of two images that tells of common noise
 RINGING = 0.4         # negative part of a kernel that asks for a look at the stars
 NAMES = {'t': 'template', 'i': 'science image'}
 
@@ -128,12 +130,16 @@ def warn_if_noise_contradicted(hot, *, stacklevel=2):
     skies = [sky for sky in (sample_sky(run, max(128 // len(hot.live_regions), 16)) for run in hot.live_regions) if sky]
     width = sky_measures(skies)['sky_width']
     low, high = EXPECTATIONS['sky_width'].good
-    if skies and np.nanmedian(np.concatenate([sky.structure for sky in skies])) > CROWDED:
-        high = TELLING
+    crowded = skies and np.nanmedian(np.concatenate([sky.structure for sky in skies])) > CROWDED
+    high = TELLING if crowded else high
     if not np.isfinite(width) or low <= width <= high:
         return
     modelled = [frame.name for frame in (hot.template, hot.science) if frame.variance is None]
-    if modelled:
+    shared = 0.0 if crowded else median_of(np.concatenate([sky.likeness for sky in skies]))
+    if width < low and shared > SHARED:
+        advice = (f'the noise of the two images is the same, or nearly so (correlation {shared:.2f}): they are one '
+                  'image, or one was made from the other, and all errors and significances are wrong')
+    elif modelled:
         advice = (f'no uncertainty came with the {" and the ".join(modelled)}, so gain and read noise were taken: '
                   f'igain={hot.config.igain:g}, irdnoise={hot.config.irdnoise:g}, tgain={hot.config.tgain:g}, '
                   f'trdnoise={hot.config.trdnoise:g}; give the right ones, or uncertainties, and mind that images '

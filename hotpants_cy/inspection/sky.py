@@ -24,6 +24,8 @@ class SkySample:
         neighbouring pixels.
     structure : array (n_quiet,)
         How far the brightest 5 % of the images stand above the sky in these boxes, over the noise.
+    likeness : array (n_quiet,)
+        Correlation of one image with the other in these boxes: 0 where they only have sky with noise of their own.
     pixels : array (n,)
         Good pixels of each box.
     expected_correlation, variance_of_means : float
@@ -37,6 +39,7 @@ class SkySample:
     width: np.ndarray
     correlation: np.ndarray
     structure: np.ndarray
+    likeness: np.ndarray
     pixels: np.ndarray
     expected_correlation: float
     variance_of_means: float
@@ -73,14 +76,15 @@ def sample_sky(run, most=256):
     (a, a_variance), (b, b_variance) = (image_boxes(image, run, corners, shape) for image in (source, target))
     alive = (np.ptp(a, axis=(1, 2)) > 0) & (np.ptp(b, axis=(1, 2)) > 0)
     if not alive.any():
-        return SkySample(*(np.full(1, np.nan) for _ in range(5)), np.nan, np.nan, 1.0)
+        return SkySample(*(np.full(1, np.nan) for _ in range(6)), np.nan, np.nan, 1.0)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
     quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
     correlation, means = _white_noise(run.fit.model, run, np.median(a_variance), np.median(b_variance))
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
-                     np.isfinite(pull).sum(axis=(1, 2))[alive], correlation, means, float(1 - alive.mean()))
+                     _likeness(a[alive][quiet], b[alive][quiet]), np.isfinite(pull).sum(axis=(1, 2))[alive],
+                     correlation, means, float(1 - alive.mean()))
 
 
 def _spread(x0, x1, y0, y1, size, most):
@@ -110,6 +114,18 @@ def _correlation(pull):
     along = [_mean(pull[:, :, 1:] * pull[:, :, :-1]), _mean(pull[:, 1:] * pull[:, :-1])]
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.mean(along, axis=0) / _mean(pull**2)
+
+
+def _likeness(a, b):
+    """Correlation of two images, of values within 4 widths of the sky in both."""
+    both = []
+    for image in (a, b):
+        image = image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis]
+        both.append(np.where(np.abs(image) < 4 * _width(image)[:, np.newaxis, np.newaxis], image, np.nan))
+    product = both[0] * both[1]
+    a, b = (np.where(np.isfinite(product), image, np.nan) for image in both)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return _mean(product) / np.sqrt(_mean(a**2) * _mean(b**2))
 
 
 def _mean(boxes):
