@@ -35,6 +35,20 @@ def test_auto_chooses_and_tells_why(folder):
     assert fits.getval('d.fits', 'PHOTNORM') == 'i'
 
 
+def test_auto_gives_its_verdict_in_a_line(folder, capsys):
+    assert run('--auto') == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith('verdict'))
+    assert line == 'verdict: good; no measure is out of its range'
+    assert run('--auto', '-ig', '0.1', '--pixels-only') == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith('verdict'))
+    assert line.startswith('verdict: usable; the sky of the difference scatters by ')
+
+
+def test_without_auto_there_is_no_verdict(folder, capsys):
+    assert run('-iu', '1e6', '-tu', '1e6') == 0
+    assert 'verdict' not in capsys.readouterr().err
+
+
 def test_flags_given_win_over_auto(folder):
     assert run('--auto', '-r', '8', '-n', 't') == 0
     assert 'rkernel = 8: given' in history('d.fits')

@@ -11,6 +11,7 @@ from ..inputs.writing import check_writable, write_whole
 from ..kernel.table import c_column, frame_cards, read_table
 from ..pipeline import Hotpants
 from ..products.files import TextFile
+from ..words import counted
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
 from .messages import NOTICE
@@ -69,7 +70,7 @@ def run(args, command):
     if args.score or args.whiten or args.candidates or args.report:
         files |= sources_of(hot, args)
     write_whole(files, overwrite=not args.nc)
-    report(hot, args.ki, pair.notes, list(files))
+    report(hot, args, pair.notes, list(files))
 
 
 def sources_of(hot, args):
@@ -90,7 +91,7 @@ def sources_of(hot, args):
     return files
 
 
-def report(hot, kernel_file, notes, paths):
+def report(hot, args, notes, paths):
     """Say in a few lines what was done."""
     for note in notes:
         log.log(NOTICE, '%s', note)
@@ -98,9 +99,20 @@ def report(hot, kernel_file, notes, paths):
         scatter, noise = run.statistics['DSIGE'], run.statistics['DSIG']
         log.log(NOTICE, 'region %s: %s convolved, kernel sum %.4f, %s, scatter over noise %.3f',
                 run.region.section, 'template' if run.direction == 't' else 'science image', run.statistics['KSUM'],
-                f'kernel from {kernel_file}' if kernel_file else f'{run.fit.n_used} of {run.fit.n_stamps} stamps used',
+                f'kernel from {args.ki}' if args.ki else
+                f'{run.fit.n_used} of {counted(run.fit.n_stamps, "stamp")} used',
                 scatter / noise if noise else math.nan)
+    if args.auto:
+        from ..inspection.quality import measure_quality
+        log.log(NOTICE, 'verdict: %s', verdict_of(measure_quality(hot)))
     log.log(NOTICE, 'wrote %s', ', '.join(paths))
+
+
+def verdict_of(quality):
+    """Verdict and the worst reason for it, in one line."""
+    first, *others = quality.reasons or ('no measure is out of its range',)
+    more = f' (and {counted(len(others), "other reason")}: see --report)' if others else ''
+    return f'{quality.verdict}; {first}{more}'
 
 
 def completed(config, args, pair):
