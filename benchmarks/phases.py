@@ -226,6 +226,8 @@ def main():
     if args.one:
         print(json.dumps(measure(args.one[0], int(args.one[1]), json.loads(args.one[2]))))
         return
+    if args.pairs:
+        Path(args.pairs).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         (peak if args.peak else processes if args.process else steps)(args, args.pairs or folder)
 

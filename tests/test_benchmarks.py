@@ -17,7 +17,7 @@ SCRIPTS = [name for name, text in FILES.items() if 'ArgumentParser(' in text]
 ASV = [name for name in FILES if name.startswith('bench_')]
 # a small job, and a number that it prints
 SMALL = {
-    'phases.py': ('--sizes 256 --threads 1 --repeat 1', r'\| 256 \| 10 \| 1 \| 0\.\d'),
+    'phases.py': ('--sizes 256 --threads 1 --repeat 1 --pairs kept/there', r'\| 256 \| 10 \| 1 \| 0\.\d'),
     'crossover.py': ('--size 128 --rkernel 5', r'\| 5 \| 0\.\d'),
     'exact.py': ('--size 128 --threads 1 --rkernel 4 --ko 1 --repeat 1', r'4, 1, 1, 0, 0\.\d'),
     'variable_stars.py': ('--seeds 1', r'"20%", "\d+\.\d'),
