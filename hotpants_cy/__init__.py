@@ -23,7 +23,8 @@ _NAMES = {
     'versions': ('show_versions',),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = {module.partition('.')[0] for module in _NAMES}
+# rooms that the reference names: hp.datasets.make_pair() does without another import
+_MODULES = {module.partition('.')[0] for module in _NAMES} | {'candidates', 'datasets', 'photometry', 'products'}
 
 __all__ = ['__version__', *_HOMES]
 

@@ -74,7 +74,7 @@ def test_a_second_run_replaces_the_first(tmp_path):
 def test_without_matplotlib_it_says_how_to_get_the_picture(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)  # what Python does for a module that is not there
     assert run_demo(tmp_path, shape=(256, 256)) == 0
-    assert 'pip install hotpants-cy[all]' in capsys.readouterr().out
+    assert 'pip install matplotlib' in capsys.readouterr().out
     assert not (tmp_path / 'triptych.png').exists()
 
 

@@ -279,7 +279,7 @@ def test_without_matplotlib_the_error_says_how_to_get_it(result, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     for plot in (result.plot, result.plot_kernel, result.plot_substamps, result.plot_quality, result.plot_pulls,
                  result.plot_flux_ratio, result.plot_residuals, lambda: result.plot_kernel_at(9, 9)):
-        with pytest.raises(ImportError, match=r'pip install hotpants-cy\[all\]'):
+        with pytest.raises(ImportError, match=r'pip install matplotlib'):
             plot()
 
 

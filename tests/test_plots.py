@@ -90,5 +90,5 @@ def test_pyplot_is_not_touched():
 
 def test_without_matplotlib_the_error_says_how_to_get_it(images, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)  # what Python does for a module that is not there
-    with pytest.raises(ImportError, match=r'pip install hotpants-cy\[all\]'):
+    with pytest.raises(ImportError, match=r'pip install matplotlib'):
         plot_triptych(*images)

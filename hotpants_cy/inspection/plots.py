@@ -75,7 +75,7 @@ def figure_for(figure, size, layout='constrained', dpi=110):
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError('plots need matplotlib, which is missing: pip install hotpants-cy[all]') from error
+        raise ImportError('plots need matplotlib, which is missing: pip install matplotlib') from error
     return Figure(figsize=size, dpi=dpi, layout=layout) if figure is None else figure
 
 
