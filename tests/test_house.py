@@ -65,6 +65,11 @@ def test_every_file_has_a_room():
     assert {room(path) for path in FILES} <= set(ROOMS)
 
 
+def test_a_wheel_brings_no_other_package():
+    # extension-helpers puts a module of its own into the package whose name is the shortest
+    assert [path.parent.name for path in HOUSE.parent.glob('*/__init__.py')] == ['hotpants_cy']
+
+
 def test_compiled_loops_use_nothing_of_the_package():
     used = {name for path in [*HOUSE.rglob('*.pyx'), *HOUSE.rglob('*.pxd')]
             for line in path.read_text(encoding='utf-8').splitlines()
