@@ -27,5 +27,8 @@ class Conf(ConfigNamespace):
         True, 'Whether the headers of results say how they were made: regions, direction, statistics.',
         module='hotpants_cy')
 
+    def __repr__(self):
+        return f'<{type(self).__name__}: ' + ', '.join(f'{name}={getattr(self, name)}' for name in self) + '>'
+
 
 conf = Conf()

@@ -2,6 +2,7 @@
 
 import math
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
@@ -149,8 +150,8 @@ def find_candidates(result, threshold=5.0, *, images=None):
     >>> bool(all(table['snr'][:4] > 10))
     True
     """
-    if not threshold > 0:
-        raise InputError(f'threshold={threshold} is impossible: it must be above zero')
+    if not isinstance(threshold, Real) or not threshold > 0:
+        raise InputError(f'threshold={threshold!r} is impossible: it must be a number above zero')
     images = result._scores if images is None else images
     difference, score = result.difference, images.score
     data = np.where(difference.mask, np.nan, difference.data).astype(float)

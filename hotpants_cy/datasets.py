@@ -135,7 +135,7 @@ def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n
     >>> pair.kernel_sum, pair.background
     (0.85, 187.5)
     """
-    shape = tuple(int(n) for n in shape)
+    shape = tuple(int(n) for n in np.atleast_1d(shape))
     _check(shape, profile, saturation, n_saturated,
            positive={'science_fwhm': science_fwhm, 'template_fwhm': template_fwhm, 'flux_ratio': flux_ratio,
                      'gain': gain, 'science_sky': science_sky, 'template_sky': template_sky},

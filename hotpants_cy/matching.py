@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from .config import HotpantsConfig
 from .inputs.bits import Bits
 from .inputs.image import to_image
 from .kernel.application import convolved_psf, mark_unusable
-from .pipeline import Hotpants
+from .pipeline import Hotpants, checked_config
 from .products.difference import convolved_planes
 from .products.psf import star_profile
 
@@ -61,7 +60,7 @@ def match_psf(image, reference, *, config=None, stars=None, avoid=None, avoid_ra
     >>> matched.shape, matched.unit
     ((256, 256), Unit("adu"))
     """
-    config = replace(HotpantsConfig() if config is None else config, force_convolve='t', normalize='i')
+    config = replace(checked_config(config), force_convolve='t', normalize='i')
     hot = Hotpants(image, reference, config=config, stars=stars, avoid=avoid, avoid_radius=avoid_radius,
                    n_threads=n_threads)
     hot.iterative_fit_and_clip()

@@ -80,7 +80,7 @@ class Hotpants(PyhotpantsNames):
         if stars is not None and star_catalog is not None:
             raise InputError('give stars (0-based, vetted) or star_catalog (1-based, as by pyhotpants), not both')
         self.n_threads = resolve_threads(n_threads)
-        self._config = _checked_config(config)
+        self._config = checked_config(config)
         self.template_path, self.image_path = (image if isinstance(image, (str, os.PathLike)) else None
                                                for image in (template_data, image_data))
         self.star_catalog = star_catalog
@@ -133,7 +133,7 @@ class Hotpants(PyhotpantsNames):
 
     @config.setter
     def config(self, config):
-        self._config = _checked_config(config)
+        self._config = checked_config(config)
         self._start()
 
     def _check(self, exposures, grid):
@@ -266,9 +266,10 @@ class Hotpants(PyhotpantsNames):
         return self.regions.plane(name)
 
 
-def _checked_config(config):
+def checked_config(config):
+    """The configuration given, or the default one for None; a TypeError for anything else."""
     config = HotpantsConfig() if config is None else config
     if not isinstance(config, HotpantsConfig):
         given = f'the text {config!r}' if isinstance(config, str) else type(config).__name__
-        raise TypeError(f"config must be a HotpantsConfig (subtract() also takes 'auto'), not {given}")
+        raise TypeError(f"config must be a HotpantsConfig (only subtract() takes 'auto'), not {given}")
     return config

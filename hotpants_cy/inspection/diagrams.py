@@ -46,8 +46,8 @@ def plot_kernel(result, figure=None, grid=(3, 3)):
     >>> len([axes for axes in figure.axes if axes.get_title().startswith('(')])
     4
     """
-    if min(grid) < 1:
-        raise InputError(f'grid={tuple(grid)} is impossible: at least (1, 1) is needed')
+    if np.shape(grid) != (2,) or min(grid) < 1:
+        raise InputError(f'grid={grid} is impossible: it must be two whole numbers, at least (1, 1)')
     rows, columns = grid
     figure = figure_for(figure, (2.1 * columns + 1.2, 2.35 * rows + 0.5))
     xs, ys = _grid(result, rows, columns)

@@ -76,6 +76,8 @@ def figure_for(figure, size, layout='constrained', dpi=110):
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError('plots need matplotlib, which is missing: pip install matplotlib') from error
+    if figure is not None and not hasattr(figure, 'add_subplot'):
+        raise TypeError(f'figure must be a matplotlib Figure or SubFigure, not {type(figure).__name__}')
     return Figure(figsize=size, dpi=dpi, layout=layout) if figure is None else figure
 
 
@@ -86,6 +88,8 @@ def size_of(figure):
 
 def axes_for(ax, size, wcs=None):
     """The axes given, or those of a new figure of that size in inches, of the sky if there is a WCS."""
+    if ax is not None and not hasattr(ax, 'plot'):
+        raise TypeError(f'ax must be matplotlib Axes, not {type(ax).__name__}')
     return field_axes(figure_for(None, size), (1, 1, 1), wcs) if ax is None else ax
 
 

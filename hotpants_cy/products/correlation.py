@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 
@@ -213,8 +214,8 @@ class DifferenceNoise:
             In the unit of the difference; NaN where no pixel is good.
         """
         from photutils.aperture import CircularAperture
-        if not radius > 0:
-            raise InputError(f'radius={radius} is impossible: it must be above zero')
+        if not isinstance(radius, Real) or not radius > 0:
+            raise InputError(f'radius={radius!r} is impossible: it must be a number of pixels above zero')
         half = math.ceil(radius) + 1
 
         def weights(field, x, y, ix, iy):
