@@ -268,3 +268,25 @@ def test_what_the_tab_key_offers_is_explained(objects, name):
     for word in dir(thing):
         if not word.startswith('_') and word not in hidden:
             assert getattr(getattr(type(thing), word, None), '__doc__', None) or word in told, word
+
+
+# -- errors that name the keyword ---------------------------------------------------------------
+
+@pytest.mark.parametrize(('call', 'words'), [
+    (lambda hp, r, pair: r.plot(figure=3), 'figure must be a matplotlib Figure'),
+    (lambda hp, r, pair: r.plot_pulls(ax=3), 'ax must be matplotlib Axes'),
+    (lambda hp, r, pair: r.plot_kernel(grid=3), 'grid=3 is impossible'),
+    (lambda hp, r, pair: r.find_candidates(threshold='5'), "threshold='5' is impossible"),
+    (lambda hp, r, pair: r.aperture_error([(128, 128)], radius='5'), "radius='5' is impossible"),
+    (lambda hp, r, pair: hp.match_psf(pair.template, pair.science, config='auto'), 'config must be a HotpantsConfig'),
+    (lambda hp, r, pair: hp.datasets.make_pair(256), r'shape=\(256,\) is impossible'),
+], ids=['figure', 'ax', 'grid', 'threshold', 'radius', 'config', 'shape'])
+def test_what_is_of_the_wrong_kind_is_named(objects, call, words):
+    import hotpants_cy as hp
+    with pytest.raises((TypeError, hp.InputError), match=words):
+        call(hp, objects['SubtractionResult'], objects['SimulatedPair'])
+
+
+def test_the_configuration_of_behaviour_tells_its_values():
+    with conf.set_temp('n_threads', 3):
+        assert repr(conf) == '<Conf: n_threads=3, log_to_header=True>'
