@@ -135,8 +135,8 @@ def warn_if_noise_contradicted(hot, *, stacklevel=2):
     if not np.isfinite(width) or low <= width <= high:
         return
     modelled = [frame.name for frame in (hot.template, hot.science) if frame.variance is None]
-    shared = 0.0 if crowded else median_of(np.concatenate([sky.likeness for sky in skies]))
-    if width < low and shared > SHARED:
+    shared = median_of(np.concatenate([sky.likeness for sky in skies])) if width < low and not crowded else 0.0
+    if shared > SHARED:
         advice = (f'the noise of the two images is the same, or nearly so (correlation {shared:.2f}): they are one '
                   'image, or one was made from the other, and all errors and significances are wrong')
     elif modelled:

@@ -24,8 +24,8 @@ class SkySample:
         neighbouring pixels.
     structure : array (n_quiet,)
         How far the brightest 5 % of the images stand above the sky in these boxes, over the noise.
-    likeness : array (n_quiet,)
-        Correlation of one image with the other in these boxes: 0 where they only have sky with noise of their own.
+    images : (array (n_quiet, size, size), array (n_quiet, size, size))
+        Both images in these boxes.
     pixels : array (n,)
         Good pixels of each box.
     expected_correlation, variance_of_means : float
@@ -39,11 +39,16 @@ class SkySample:
     width: np.ndarray
     correlation: np.ndarray
     structure: np.ndarray
-    likeness: np.ndarray
+    images: tuple
     pixels: np.ndarray
     expected_correlation: float
     variance_of_means: float
     dead: float
+
+    @property
+    def likeness(self):
+        """Correlation of one image with the other in quiet boxes: 0 of sky with noise of its own."""
+        return _likeness(*self.images)
 
 
 def sample_sky(run, most=256):
@@ -76,14 +81,15 @@ def sample_sky(run, most=256):
     (a, a_variance), (b, b_variance) = (image_boxes(image, run, corners, shape) for image in (source, target))
     alive = (np.ptp(a, axis=(1, 2)) > 0) & (np.ptp(b, axis=(1, 2)) > 0)
     if not alive.any():
-        return SkySample(*(np.full(1, np.nan) for _ in range(6)), np.nan, np.nan, 1.0)
+        unknown = np.full(1, np.nan)
+        return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), unknown, np.nan, np.nan, 1.0)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
     quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
     correlation, means = _white_noise(run.fit.model, run, np.median(a_variance), np.median(b_variance))
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
-                     _likeness(a[alive][quiet], b[alive][quiet]), np.isfinite(pull).sum(axis=(1, 2))[alive],
+                     (a[alive][quiet], b[alive][quiet]), np.isfinite(pull).sum(axis=(1, 2))[alive],
                      correlation, means, float(1 - alive.mean()))
 
 
