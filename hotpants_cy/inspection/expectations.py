@@ -139,8 +139,8 @@ EXPECTATIONS = {
     'sky_width': Expectation(
         'QPULL', 'scatter of the sky over its noise', (0.8, 1.25), (0.0, 5.0), missing='usable', prominent=True,
         fault='the sky of the difference scatters by {value} times its noise, not 0.8 to 1.25 times: the '
-              'uncertainties, or gain and read noise, are wrong (or, below 1, the images share noise), and so are errors '
-              'and significances'),
+              'uncertainties, or gain and read noise, are wrong (or, below 1, the images share noise), and so are '
+              'errors and significances'),
     'sky_correlation': Expectation(
         'QCORR', 'correlation of neighbours in the sky, beyond that expected', (-0.15, 0.15), _ANY,
         fault='neighbouring pixels of the sky correlate by {value} more than the kernel makes them: an image was '
