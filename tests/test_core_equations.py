@@ -149,3 +149,15 @@ def test_one_factorisation_serves_several_right_hand_sides():
         x = vector.copy()
         equations.solve(lu, pivots, x)
         assert_array_equal(x, solved(matrix, vector)[2])
+
+
+@pytest.mark.parametrize('n_threads', [1, 3])
+def test_systems_solved_side_by_side_have_the_solutions_of_each_alone(n_threads):
+    rng = np.random.default_rng(4)
+    matrices, vectors = rng.normal(0, 1, (7, 9, 9)), rng.normal(0, 1, (7, 9))
+    matrices[2, 5] = 0
+    expected = [v if k == 2 else solved(a, v)[2] for k, (a, v) in enumerate(zip(matrices, vectors, strict=True))]
+    regular = np.empty(7, np.uint8)
+    equations.solve_each(matrices, vectors, np.empty((7, 9)), np.empty((7, 9), 'i4'), regular, n_threads)
+    assert regular.tolist() == [1, 1, 0, 1, 1, 1, 1]
+    assert_array_equal(vectors, expected)

@@ -222,3 +222,13 @@ def solve(const double[:, ::1] factors, const int[::1] pivots, double[::1] vecto
     """Replace ``vector`` by the solution of the factorised equations."""
     with nogil:
         substitute(factors, pivots, vector)
+
+
+def solve_each(double[:, :, ::1] matrices, double[:, ::1] vectors, double[:, ::1] scales, int[:, ::1] pivots,
+               unsigned char[::1] regular, int n_threads):
+    """Factorise many matrices and replace ``vectors`` by the solutions where they are ``regular``."""
+    cdef Py_ssize_t k
+    for k in prange(matrices.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        regular[k] = decompose(matrices[k], scales[k], pivots[k])
+        if regular[k]:
+            substitute(matrices[k], pivots[k], vectors[k])

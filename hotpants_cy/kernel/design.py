@@ -102,8 +102,17 @@ class Design:
 
     def local_sums(self, slots=None):
         """Kernel sum of each substamp, or of those at ``slots``, fitted alone; NaN if singular (spec 5.3)."""
-        solutions = [self.local_solution(k) for k in (range(len(self.stamps)) if slots is None else slots)]
-        return np.array([np.nan if solution is None else solution[0] for solution in solutions])
+        slots = np.arange(len(self.stamps)) if slots is None else np.asarray(slots, int)
+        return self._solve_alone(slots, self.rhs[slots, :len(self.basis) + 1])[:, 0]
+
+    def _solve_alone(self, slots, vectors):
+        """Solutions of each substamp's own equations, with a constant background; NaN where there is no finite one."""
+        (m, n), vectors = vectors.shape, vectors.copy()
+        regular, matrices = np.empty(m, np.uint8), self.gram[slots, :n, :n].copy()
+        loops('equations').solve_each(matrices, vectors, np.empty((m, n)), np.empty((m, n), np.int32), regular,
+                                      self.n_threads)
+        vectors[(regular == 0) | ~np.isfinite(vectors).all(axis=1)] = np.nan
+        return vectors
 
     def local_solution(self, slot):
         """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
@@ -112,9 +121,8 @@ class Design:
 
     def local_errors(self, slots):
         """Standard deviation of the sums of `local_sums` by the noise in the core of each star."""
-        n = len(self.basis) + 1
-        inverses = [Factors(self.gram[k, :n, :n].copy()).solution(np.eye(1, n)[0]) for k in slots]
-        inverses = np.array([np.nan if inverse is None else inverse[0] for inverse in inverses])
+        slots = np.asarray(slots, int)
+        inverses = self._solve_alone(slots, np.eye(1, len(self.basis) + 1).repeat(len(slots), axis=0))[:, 0]
         return np.sqrt(np.maximum(inverses, 0) * self.star_weights[slots] * self._core_variances()[slots])
 
     def alike(self, slots):
@@ -127,7 +135,8 @@ class Design:
         if not np.isfinite(sums).any():
             return slots
         middle = np.nanmedian(sums)
-        pulls = np.abs(sums - middle) / np.hypot(self.local_errors(slots), RATIO_SCATTER * middle)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            pulls = np.abs(sums - middle) / np.hypot(self.local_errors(slots), RATIO_SCATTER * middle)
         kept = pulls <= ALIKE * max(1, 1.4826 * np.nanmedian(pulls))
         return slots[kept] if kept.sum() >= max(2 * len(self.terms), len(slots) // 3) else slots
 
