@@ -11,8 +11,15 @@ import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair
 from hotpants_cy.kernel.fourier import convolve_stack
 from hotpants_cy.kernel.model import KernelModel
-from hotpants_cy.kernel.weighing import Sight, Weighing
-from hotpants_cy.kernel.weights import extra_scatter, influence, model_error, predicted_variance
+from hotpants_cy.kernel.weighing import Sight, Weighing, flux_changes
+from hotpants_cy.kernel.weights import (
+    extra_scatter,
+    influence,
+    middle,
+    model_error,
+    predicted_variance,
+    sensitivity,
+)
 
 BOTH = {'weights': True, 'robust': 'tukey'}
 
@@ -51,6 +58,49 @@ def test_influence_of_huber_falls_with_the_deviation_and_that_of_tukey_vanishes(
     assert_array_equal(influence([0, 7], None), 1)
 
 
+@pytest.mark.parametrize('loss', [None, 'huber', 'tukey'])
+def test_sensitivity_is_the_slope_of_what_a_deviation_counts(loss):
+    z, step = np.array([-7, -4, -2, -1, 0, 0.5, 1.3, 3, 4.6, 5, 50]), 1e-6
+    counts = [(z + d) * influence(z + d, loss) for d in (-step, step)]
+    assert_allclose(sensitivity(z, loss), (counts[1] - counts[0]) / (2 * step), atol=1e-6)
+
+
+@pytest.mark.parametrize('loss', [None, 'huber', 'tukey'])
+def test_noise_that_light_and_residual_share_counts_by_the_sensitivity(loss):
+    rng, shared = np.random.default_rng(5), 0.6          # of the variance of the residual
+    light = rng.normal(0, np.sqrt(shared), 2_000_000)
+    residual = rng.normal(0, np.sqrt(1 - shared), light.size) - light
+    shift = np.mean(influence(residual, loss) * residual * light)
+    assert_allclose(shift, -shared * np.mean(sensitivity(residual, loss)), atol=0.003)
+
+
+def test_faint_stars_that_are_constant_seem_constant():
+    rng, half_noise = np.random.default_rng(6), 8.0
+    flux, profile = np.repeat([3e3, 3e5], 500), np.exp(-np.square(np.linspace(-12, 12, 1000)))
+    truth = flux[:, np.newaxis] * profile / profile.sum()
+    noise = rng.normal(0, half_noise, (2, *truth.shape))
+    variance = np.full(truth.shape, 2 * half_noise**2)
+    light = truth + noise[1]
+    change, signal = flux_changes(noise[0] - noise[1], variance, variance / 2, light)
+    errors = np.sqrt(np.sum(light**2 / variance, axis=1)) / signal
+    for some in (flux < 1e4, flux > 1e4):
+        pulls = (change / errors)[some]
+        assert abs(np.median(pulls)) < 0.15
+        assert 0.85 < 1.4826 * np.median(np.abs(pulls)) < 1.15
+
+
+def test_the_middle_of_changes_is_that_of_the_best_known_and_knows_its_error():
+    rng = np.random.default_rng(7)
+    errors = np.geomspace(0.001, 0.1, 30)
+    values = [middle(rng.normal(1, errors), errors**2) for _ in range(2000)]
+    medians, squared = np.array(values).T
+    assert abs(medians.mean() - 1) < 1e-4
+    assert_allclose(medians.std(), np.sqrt(squared[0]), rtol=0.25)
+    assert medians.std() < 0.7 * np.std([np.median(rng.normal(1, errors)) for _ in range(2000)])
+    best_has_changed = np.append(np.full(29, 1.0), 9.0)
+    assert middle(best_has_changed, errors[::-1]**2)[0] == 1
+
+
 def noisy(rng, signal, gain=2.0, floor=30.0):
     variance = signal / gain + floor
     return rng.normal(signal, np.sqrt(variance)), variance
@@ -72,6 +122,16 @@ def test_variances_not_made_from_the_pixels_stay():
     (target, truth), (model, _) = noisy(rng, signal), noisy(rng, signal)
     predicted = predicted_variance(target, model, truth, truth, np.ones(signal.shape, bool))
     assert_allclose(predicted, 2 * truth, rtol=0.03)
+
+
+def test_those_best_known_tell_most_of_a_scatter():
+    rng, errors = np.random.default_rng(9), np.geomspace(0.001, 0.1, 30)
+
+    def found(scatter, weights):
+        return np.median([extra_scatter(np.abs(values), errors**2, np.ones(30), 0.2, weights)
+                          for values in rng.normal(0, np.hypot(errors, scatter), (300, 30))])
+    assert abs(found(0.01, 1 / errors) - 0.01) < 0.002
+    assert abs(found(0.002, 1 / errors) - 0.002) < abs(found(0.002, None) - 0.002)
 
 
 def test_extra_scatter_is_what_the_noise_does_not_explain():
@@ -99,24 +159,28 @@ def test_a_stack_is_convolved_as_scipy_does(whole):
 
 # -- the fit ------------------------------------------------------------------------------------
 
-def test_the_weighted_fit_is_that_of_linear_algebra():
+@pytest.mark.parametrize('robust', [None, 'tukey'])
+def test_the_weighted_fit_is_that_of_linear_algebra(robust):
     scene = pair()
-    design = fitted(scene.science, scene.template, weights=True).regions[0].design('t')
+    design = fitted(scene.science, scene.template, weights=True, robust=robust).regions[0].design('t')
     from hotpants_cy.kernel.weighted import WeightedDesign
     weighted, slots = WeightedDesign.of(design), [k for k, s in enumerate(design.stamps) if s.alive]
     model = weighted.solve(slots)
     sight = Sight.of(weighted, slots)
     weighing = Weighing.of(weighted, sight, model)
-    sky, (of_sky, _) = weighted.sky, weighted.sky.weights(model, design.basis, None)
+    lost = weighing.noise_weights.sum() / weighing.weights.sum()
+    assert lost == 1 if robust is None else 0.8 < lost < 0.86      # 0.83 where noise is Gaussian
+    sky, (of_sky, _) = weighted.sky, weighted.sky.weights(model, design.basis, robust)
     vectors = np.concatenate([*(weighted.all_vectors(sight, k) for k in range(len(slots))), sky.vectors.T], axis=1)
     weights = np.concatenate([weighing.weights.ravel(), of_sky])
     products, noise = (vectors * weights) @ vectors.T, np.zeros((len(vectors),) * 2)
     n = len(design.basis)
     pictures, sums = design.basis.images.reshape(n, -1), design.basis.images.sum(axis=(1, 2))
-    noise[:n, :n] = (np.sum(weighing.weights * sight.seen_variance(7)) * (pictures @ pictures.T)
+    noise[:n, :n] = (np.sum(weighing.noise_weights * sight.seen_variance(7)) * (pictures @ pictures.T)
                      + np.sum(of_sky * sky.source_variance) * np.outer(sums, sums))
     plain = np.linalg.solve(products, (vectors * weights) @ np.concatenate([sight.target.ravel(), sky.target]))
-    expected = plain + np.linalg.solve(products, noise @ plain)
+    first = np.linalg.solve(products, noise @ plain)
+    expected = plain + first + np.linalg.solve(products, noise @ first)
     solution, *_ = weighted._solve_weighted(sight, weighing, model)
     assert_allclose(vectors.T @ solution, vectors.T @ expected, rtol=1e-6)
 
@@ -200,6 +264,19 @@ def test_the_error_of_the_kernel_sum_is_its_scatter():
         pulls.append((kernel.sum(150, 150) - scene.kernel_sum) / kernel.sum_error(150, 150))
     assert 0.65 < np.std(pulls) < 1.35
     assert abs(np.mean(pulls)) < 0.7
+
+
+def test_the_error_of_the_kernel_sum_knows_that_flux_ratios_scatter():
+    pulls = []
+    for seed in range(12):
+        scene, rng = pair(200 + seed, n_stars=100), np.random.default_rng(seed)
+        change = scene.stars.copy()
+        change['flux'] *= rng.normal(0, 0.03, len(change))
+        science = scene.science.copy()
+        science.data = (science.data + scene.kernel_sum * scene.science_psf.image(science.shape, change)).astype('f4')
+        kernel = fitted(science, scene.template, **BOTH).kernel
+        pulls.append((kernel.sum(150, 150) - scene.kernel_sum) / kernel.sum_error(150, 150))
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.6
 
 
 def test_weights_do_not_need_more_than_gain_and_read_noise():

@@ -12,7 +12,9 @@ def fit_covariance(design, sight, weighing, equations, model):
 
     With the vectors X, weights W and equations :math:`A = X^T W X` the solution is :math:`A^{-1} X^T W t`. Its
     covariance is :math:`A^{-1} X^T W\, C\, W X A^{-1}` for residuals of the covariance :math:`C = V + K V_s K^T`, since
-    the noise of the convolved image is correlated; the correction for what noise adds to A comes on top of it.
+    the noise of the convolved image is correlated; the correction for what noise adds to A comes on top of it. Where
+    the flux ratios of stars scatter beyond noise, as with imperfect flat fields, C has the scatter times the light of
+    each star, which the bright ones do not average out.
 
     Parameters
     ----------
@@ -38,7 +40,8 @@ def fit_covariance(design, sight, weighing, equations, model):
     matrix, bias = equations
     scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     inverse = pinvh(matrix * scales * scales[:, np.newaxis]) * scales * scales[:, np.newaxis]
-    corrected = inverse + inverse @ bias @ inverse
+    step = inverse @ bias
+    corrected = inverse + step @ (inverse + step @ inverse)         # as the solution is, to second order
     return corrected @ noise @ corrected.T
 
 
@@ -50,4 +53,6 @@ def _noise_products(design, sight, weighing, kernels, k):
     spread = convolve_stack(weighted.reshape(-1, size, size).astype(np.float32),
                             kernels[k:k + 1, ::-1, ::-1].astype(np.float32), whole=True, n_threads=design.n_threads)
     spread = spread.reshape(len(weighted), -1)
-    return (weighted * weighing.white[k]) @ weighted.T + (spread * sight.source_variance[k].ravel()) @ spread.T
+    scattered = weighing.scatter * (weighted @ weighing.light(k))
+    return ((weighted * weighing.white[k]) @ weighted.T + (spread * sight.source_variance[k].ravel()) @ spread.T
+            + np.outer(scattered, scattered))

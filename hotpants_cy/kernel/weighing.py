@@ -9,11 +9,20 @@ import numpy as np
 
 from ..stamps.shapes import cutouts
 from .fourier import convolve_stack
-from .weights import LARGEST_ERROR, extra_scatter, influence, model_error, predicted_variance
+from .weights import (
+    LARGEST_ERROR,
+    extra_scatter,
+    influence,
+    middle,
+    model_error,
+    predicted_variance,
+    sensitivity,
+)
 
 __all__ = ['Sight', 'Weighing', 'bad_pixels', 'chi2']
 
 LARGEST_SCATTER = 0.2        # of the flux ratios of stars, relative
+LEAST_SIGNAL = 0.01          # part of the predicted light, squared, that is no noise
 FEWEST_STARS = 8             # of which one can be told to stand out
 
 
@@ -86,8 +95,14 @@ class Weighing:
         The part of it that is not correlated from pixel to pixel.
     good : bool array
     weights : float64 array
+    noise_weights : float64 array
+        Of what the noise of the convolved image adds to the equations. The noise of a pixel of a vector is correlated
+        with the residual of that pixel, and shifts the sum of the two by the weight times what the loss passes on
+        of a change (Stein's lemma), which is less than what it leaves of the sum.
     influence : float64 array (n,)
         Of whole stars, from 0 to 1.
+    scatter : float
+        Of the flux ratios of stars beyond noise, relative.
     error : float
         Of the model: the part of the light of stars that it misses beyond noise.
     """
@@ -97,8 +112,14 @@ class Weighing:
     white: np.ndarray
     good: np.ndarray
     weights: np.ndarray
+    noise_weights: np.ndarray
     influence: np.ndarray
+    scatter: float
     error: float
+
+    def light(self, k):
+        """Prediction of the k-th star without its sky."""
+        return self.model[k] - np.median(self.model[k])
 
     @classmethod
     def of(cls, design, sight, model, largest_error=LARGEST_ERROR):
@@ -109,7 +130,8 @@ class Weighing:
         """
         config = design.config
         predicted = _prediction(design, sight, model)
-        model_variance, good = _through(sight, model, config.single('kfm'))
+        kernels = model.images(sight.x, sight.y)
+        model_variance, good = _through(sight, kernels, config.single('kfm'))
         variance = predicted_variance(sight.target, predicted, sight.target_variance, model_variance, good)
         good &= variance > 0
         variance = np.where(good, variance, 1.0)
@@ -117,11 +139,16 @@ class Weighing:
         stars = predicted - np.median(predicted, axis=1)[:, np.newaxis]
         error = min(model_error(residual, variance, stars, good), largest_error)
         noise, variance = variance, variance + np.square(error * stars)
-        stars_count = _star_influence(residual, variance, np.where(good, stars, 0), good, config.robust)
-        weights = influence(residual / np.sqrt(variance), config.robust) * stars_count[:, np.newaxis]
+        model_variance = np.where(good, np.minimum(model_variance, variance), 0)
+        changes = _compared(sight, kernels, residual, variance, model_variance, np.where(good, stars, 0))
+        scatter = _typical_scatter(*changes)
+        stars_count = _star_influence(*changes, scatter, chi2(residual, variance, good), config.robust)
         divisor = noise if config.weights else np.median(noise[good]) if good.any() else 1.0
-        weights = np.where(good, weights / divisor, 0)
-        return cls(predicted, variance, np.maximum(variance - model_variance, 0), good, weights, stars_count, error)
+        worth = np.where(good, stars_count[:, np.newaxis] / divisor, 0)
+        deviations = residual / np.sqrt(variance)
+        return cls(predicted, variance, variance - model_variance, good,
+                   influence(deviations, config.robust) * worth, sensitivity(deviations, config.robust) * worth,
+                   stars_count, scatter, error)
 
 
 def chi2(residual, variance, good):
@@ -135,9 +162,8 @@ def _prediction(design, sight, model):
     return convolved + model.background(*sight.pixels(design.config.rss))
 
 
-def _through(sight, model, good_fraction):
+def _through(sight, kernels, good_fraction):
     """Variance of the source under the kernel, and which pixels are good after a bad one spoils those around it."""
-    kernels = model.images(sight.x, sight.y)
     variance = np.maximum(convolve_stack(sight.source_variance, kernels**2), 0).reshape(sight.target.shape)
     good = sight.good.copy()
     hit = np.flatnonzero(sight.source_bad.any(axis=(1, 2)))
@@ -149,18 +175,46 @@ def _through(sight, model, good_fraction):
     return variance, good
 
 
-def _star_influence(residual, variance, light, good, loss):
+def _compared(sight, kernels, residual, variance, model_variance, light):
+    """Flux changes of stars, compared with those of all, and their squared errors."""
+    change, signal = flux_changes(residual, variance, model_variance, light)
+    # each pixel of the source enters by what the kernel has spread it to
+    size, filters = sight.source_variance.shape[1] - kernels.shape[1] + 1, light / variance
+    spread = convolve_stack(filters.reshape(-1, size, size), kernels[:, ::-1, ::-1], whole=True)
+    noise = (np.sum(filters**2 * (variance - model_variance), axis=1)
+             + np.sum(spread**2 * sight.source_variance, axis=(1, 2)))
+    squared_errors = np.maximum(noise, 1e-100) / signal**2
+    typical, its_error = middle(change, squared_errors)
+    return change - typical, squared_errors + its_error
+
+
+def flux_changes(residual, variance, model_variance, light):
+    """Flux in the residual of each star over its predicted flux, and the sum of light over noise that tells it.
+
+    The light that is predicted has noise, which the residual has with the other sign. Products of light with light or
+    residual have the sum of its variance too much or too little; faint stars would all seem to have lost some light.
+    """
+    noise = np.sum(model_variance / variance, axis=1)
+    squares = np.maximum(np.sum(light**2 / variance, axis=1), 1e-100)
+    signal = np.maximum(squares - noise, LEAST_SIGNAL * squares)
+    return (np.sum(light * residual / variance, axis=1) + noise) / signal, signal
+
+
+def _typical_scatter(changes, squared_errors):
+    """Scatter of flux ratios beyond noise, of which the brightest stars tell most."""
+    if len(changes) < FEWEST_STARS:
+        return 0.0
+    return extra_scatter(np.abs(changes), squared_errors, np.ones(len(changes)), LARGEST_SCATTER,
+                         1 / np.sqrt(squared_errors))
+
+
+def _star_influence(changes, squared_errors, scatter, merits, loss):
     """What whole stars count: less where their flux or their shape is not what the kernel predicts."""
-    if loss is None or len(residual) < FEWEST_STARS:
-        return np.ones(len(residual))
-    information = np.maximum(np.sum(light**2 / variance, axis=1), 1e-300)
-    change = np.sum(light * residual / variance, axis=1) / information
-    change -= np.median(change)
-    scatter = extra_scatter(np.abs(change), 1 / information, np.ones(len(change)), LARGEST_SCATTER)
-    merits = chi2(residual, variance, good)
+    if len(changes) < FEWEST_STARS:
+        return np.ones(len(changes))
     excess = merits - np.median(merits)
     typical = max(1.4826 * float(np.median(np.abs(excess))), 1e-300)
-    return (influence(change / np.sqrt(1 / information + scatter**2), loss)
+    return (influence(changes / np.sqrt(squared_errors + scatter**2), loss)
             * influence(np.maximum(excess, 0) / typical, loss))
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 12                  # of solving at most
 SETTLED = 0.02               # sigmas that no pixel changes by any more
+ORDER = 2                    # to which the bias of the noise in the convolved image is taken back
 OUT = 0.1                    # influence below which a star leaves its place to the next of its stamp
 
 
@@ -35,7 +36,7 @@ class WeightedDesign(Design):
     """The equations of a `Design`, with a weight for each pixel.
 
     The noise of the image that is convolved adds to its products with itself, which makes kernels too small; that is
-    taken back to first order.
+    taken back to second order.
 
     Attributes
     ----------
@@ -79,9 +80,12 @@ class WeightedDesign(Design):
         matrix, vector, noise = self._weighted_equations(sight, weighing, model)
         factors = Factors(matrix.copy())
         if factors.regular:
-            solution = factors.solve(vector)
-            # with the products A + N of noisy vectors, (A + N)^-1 b is too small by about (A + N)^-1 N of itself
-            solution = solution + factors.solve(noise @ solution)
+            # with the products A + N of noisy vectors, (A + N)^-1 b is too small: the series of ((A + N)^-1 N)^k leads
+            # back, of which all terms would let shapes run away that are but noise
+            term = solution = factors.solve(vector)
+            for _ in range(ORDER):
+                term = factors.solve(noise @ term)
+                solution = solution + term
         if not factors.regular or not np.isfinite(solution).all():
             self._check_basis()
             stars = counted(len(sight.slots), 'substamp')
@@ -93,7 +97,7 @@ class WeightedDesign(Design):
         """Matrix and right hand side, from stars and sky, and what noise in the convolved image adds to the matrix."""
         gram, rhs = self._products(sight, weighing.weights)
         matrix, vector = self.sum_up_all(sight, gram, rhs)
-        noise, _ = self.sum_up_all(sight, self._noise_products(sight, weighing.weights), np.zeros_like(rhs))
+        noise, _ = self.sum_up_all(sight, self._noise_products(sight, weighing.noise_weights), np.zeros_like(rhs))
         if self.sky is None:
             return matrix, vector, noise
         weights, _ = self.sky.weights(model, self.basis, self.config.robust)

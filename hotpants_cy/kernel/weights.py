@@ -5,7 +5,8 @@ Arrays are of shape (n stars, pixels of a substamp) throughout.
 
 import numpy as np
 
-__all__ = ['LARGEST_ERROR', 'LOSSES', 'bisect', 'extra_scatter', 'influence', 'model_error', 'predicted_variance']
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'bisect', 'extra_scatter', 'influence', 'middle', 'model_error',
+           'predicted_variance', 'sensitivity']
 
 #: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
 #: least squares fit where the noise is Gaussian.
@@ -44,6 +45,33 @@ def influence(deviations, loss):
     if loss == 'huber':
         return limit / np.maximum(size, limit)
     return np.square(1 - np.square(np.minimum(size / limit, 1)))
+
+
+def sensitivity(deviations, loss):
+    """Slope of ``deviation * influence``: the part of a small change of a deviation that a robust loss passes on.
+
+    Parameters
+    ----------
+    deviations : float array
+    loss : {None, 'huber', 'tukey'}
+
+    Returns
+    -------
+    float64 array
+        Below zero where a larger deviation counts less than a small one.
+
+    Examples
+    --------
+    >>> sensitivity([0, 2.69, 100], 'huber')
+    array([1., 0., 0.])
+    """
+    size = np.abs(np.asarray(deviations, float))
+    if loss is None:
+        return np.ones_like(size)
+    if loss == 'huber':
+        return (size <= LOSSES[loss]).astype(float)
+    square = np.square(np.minimum(size / LOSSES[loss], 1))
+    return (1 - square) * (1 - 5 * square)
 
 
 def predicted_variance(target, model, target_variance, model_variance, good):
@@ -111,7 +139,28 @@ def model_error(residual, variance, stars, good):
     return extra_scatter(np.abs(residual[bright]), variance[bright], stars[bright]**2, LARGEST_ERROR)
 
 
-def extra_scatter(sizes, variances, scales, largest):
+def middle(values, squared_errors):
+    """Median of values that count by their errors, and its own squared error.
+
+    Parameters
+    ----------
+    values, squared_errors : float64 array (n,)
+
+    Returns
+    -------
+    median, squared_error : float
+    """
+    return weighted_median(values, 1 / np.sqrt(squared_errors)), 0.5 * np.pi / np.sum(1 / squared_errors)
+
+
+def weighted_median(values, weights):
+    """The value below which, and above which, lies half of the weight."""
+    order = np.argsort(values)
+    sums = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(sums, 0.5 * sums[-1])]])
+
+
+def extra_scatter(sizes, variances, scales, largest, weights=None):
     """The scatter s with which ``sizes`` are as large as the variances ``variances + s^2 scales`` let expect.
 
     Parameters
@@ -119,13 +168,16 @@ def extra_scatter(sizes, variances, scales, largest):
     sizes, variances, scales : float64 array (n,)
     largest : float
         Highest value that can come out; the lowest is zero.
+    weights : float64 array (n,), optional
+        How much each has to say in the median. Default: all the same.
 
     Returns
     -------
     float
     """
     def typical(scatter):
-        return 1.4826 * np.median(sizes / np.sqrt(variances + scatter**2 * scales))
+        deviations = sizes / np.sqrt(variances + scatter**2 * scales)
+        return 1.4826 * (np.median(deviations) if weights is None else weighted_median(deviations, weights))
 
     if not len(sizes) or typical(0.0) <= 1:
         return 0.0
