@@ -13,6 +13,7 @@ from hotpants_cy.kernel.fourier import convolve_stack
 from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.weighing import Sight, Weighing, flux_changes
 from hotpants_cy.kernel.weights import (
+    core_errors,
     extra_scatter,
     influence,
     middle,
@@ -99,6 +100,20 @@ def test_the_middle_of_changes_is_that_of_the_best_known_and_knows_its_error():
     assert medians.std() < 0.7 * np.std([np.median(rng.normal(1, errors)) for _ in range(2000)])
     best_has_changed = np.append(np.full(29, 1.0), 9.0)
     assert middle(best_has_changed, errors[::-1]**2)[0] == 1
+
+
+def test_the_core_of_a_star_that_is_not_met_is_told_and_a_cosmic_ray_in_it_is_not():
+    rng, y = np.random.default_rng(8), np.arange(-9, 10)
+    light = np.exp(-(y**2 + y[:, np.newaxis]**2) / 4).ravel() * np.array([[4e4], [4e4], [4e4], [400]])
+    variance = light + 400.0
+    residual = rng.normal(0, np.sqrt(variance))
+    residual[1] += 0.04 * light[1] * rng.choice([-1, 1], light.shape[1])
+    residual[2, 180] += 4e4
+    errors = core_errors(residual, variance, light, np.ones(light.shape, bool))
+    assert errors[0] < 0.01
+    assert 0.05 < errors[1] < 0.07
+    assert errors[2] < 0.01
+    assert np.isfinite(core_errors(residual, variance, light, np.zeros(light.shape, bool))).all()
 
 
 def noisy(rng, signal, gain=2.0, floor=30.0):

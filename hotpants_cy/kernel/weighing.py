@@ -11,6 +11,7 @@ from ..stamps.shapes import cutouts
 from .fourier import convolve_stack
 from .weights import (
     LARGEST_ERROR,
+    core_errors,
     extra_scatter,
     influence,
     middle,
@@ -145,7 +146,8 @@ class Weighing:
         stars_count = _star_influence(*changes, scatter, chi2(residual, variance, good), config.robust)
         divisor = noise if config.weights else np.median(noise[good]) if good.any() else 1.0
         worth = np.where(good, stars_count[:, np.newaxis] / divisor, 0)
-        deviations = residual / np.sqrt(variance)
+        own_error = np.maximum(core_errors(residual, noise, stars, good), error)[:, np.newaxis]
+        deviations = residual / np.sqrt(noise + np.square(own_error * stars))
         return cls(predicted, variance, variance - model_variance, good,
                    influence(deviations, config.robust) * worth, sensitivity(deviations, config.robust) * worth,
                    stars_count, scatter, error)

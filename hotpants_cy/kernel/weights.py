@@ -5,7 +5,7 @@ Arrays are of shape (n stars, pixels of a substamp) throughout.
 
 import numpy as np
 
-__all__ = ['LARGEST_ERROR', 'LOSSES', 'bisect', 'extra_scatter', 'influence', 'middle', 'model_error',
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'bisect', 'core_errors', 'extra_scatter', 'influence', 'middle', 'model_error',
            'predicted_variance', 'sensitivity']
 
 #: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
@@ -15,6 +15,7 @@ LOSSES = {'huber': 1.345, 'tukey': 4.685}
 LARGEST_ERROR = 0.2          # of the model, relative
 BRIGHT = 5.0                 # sigmas over the sky of the pixels that tell it
 ENOUGH = 50                  # such pixels
+CORE = 13                    # brightest pixels of a star: those within two pixels of its peak
 STEPS = 30                   # of bisection
 
 
@@ -137,6 +138,29 @@ def model_error(residual, variance, stars, good):
     if np.count_nonzero(bright) < ENOUGH:
         return 0.0
     return extra_scatter(np.abs(residual[bright]), variance[bright], stars[bright]**2, LARGEST_ERROR)
+
+
+def core_errors(residual, variance, stars, good):
+    """Part of the light in the core of each star that the model misses beyond noise.
+
+    Parameters
+    ----------
+    residual, variance : float64 array
+    stars : float64 array
+        Model without its sky.
+    good : bool array
+
+    Returns
+    -------
+    float64 array (n,)
+        Between 0 and 0.2.
+    """
+    light = np.where(good, stars, 0)
+    core = np.argpartition(-light, min(CORE, light.shape[1] - 1), axis=1)[:, :CORE]
+    residual, variance, light = (np.take_along_axis(v, core, axis=1) for v in (residual, variance, light))
+    squares = np.square(np.maximum(light, 1e-30))
+    excess = 1.4826**2 * np.median(residual**2 / squares, axis=1) - np.median(variance / squares, axis=1)
+    return np.sqrt(np.clip(excess, 0, LARGEST_ERROR**2))
 
 
 def middle(values, squared_errors):
