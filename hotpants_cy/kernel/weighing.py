@@ -25,6 +25,7 @@ __all__ = ['Sight', 'Weighing', 'bad_pixels', 'chi2']
 LARGEST_SCATTER = 0.2        # of the flux ratios of stars, relative
 LEAST_SIGNAL = 0.01          # part of the predicted light, squared, that is no noise
 FEWEST_STARS = 8             # of which one can be told to stand out
+LARGEST_SPILL = 0.1          # sigmas of light of bad pixels that the kernel may bring to a good one
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Sight:
     good : bool array
         Pixels that are good in the target.
     source_bad : bool array (n, size + 2 r, size + 2 r)
+    source_lost : float64 array (n, size + 2 r, size + 2 r)
+        Light over the sky that bad pixels show: of a saturated star, a part of what they should.
     """
 
     slots: np.ndarray
@@ -53,6 +56,7 @@ class Sight:
     source_variance: np.ndarray
     good: np.ndarray
     source_bad: np.ndarray
+    source_lost: np.ndarray
 
     @classmethod
     def of(cls, design, slots):
@@ -67,8 +71,10 @@ class Sight:
         good = ~np.array([bad_pixels(design.target, cut) for cut in near]).reshape(len(slots), -1)
         source_bad = np.array([bad_pixels(design.source, cut) for cut in wide]) | ~(source_variance >= 0)
         good &= np.isfinite(variance) & (variance >= 0)
+        lost = np.array([_lost_light(design.source.cutout(cut), bad)
+                         for cut, bad in zip(wide, source_bad, strict=True)])
         return cls(slots, x, y, target, np.where(good, variance, 0), np.where(source_bad, 0, source_variance), good,
-                   source_bad)
+                   source_bad, lost)
 
     def seen_variance(self, half_width):
         """Variance of the source in the pixels of the substamps themselves; ``half_width`` is that of the kernel."""
@@ -164,8 +170,18 @@ def _prediction(design, sight, model):
     return convolved + model.background(*sight.pixels(design.config.rss))
 
 
+def _lost_light(data, bad):
+    """Light over the sky of the bad pixels of a section."""
+    sky = np.median(data[~bad]) if not bad.all() else 0.0
+    return np.where(bad, np.maximum(np.nan_to_num(data.astype(float) - sky, posinf=0, neginf=0), 0), 0)
+
+
 def _through(sight, kernels, good_fraction):
-    """Variance of the source under the kernel, and which pixels are good after a bad one spoils those around it."""
+    """Variance of the source under the kernel, and which pixels are good after a bad one spoils those around it.
+
+    Far from a saturated star the kernel has little weight on it, and still brings in more of its wrong light than a
+    robust loss would notice.
+    """
     variance = np.maximum(convolve_stack(sight.source_variance, kernels**2), 0).reshape(sight.target.shape)
     good = sight.good.copy()
     hit = np.flatnonzero(sight.source_bad.any(axis=(1, 2)))
@@ -174,6 +190,8 @@ def _through(sight, kernels, good_fraction):
         spoiled = convolve_stack(sight.source_bad[hit].astype(float), sizes)
         limit = (1 - good_fraction) * sizes.sum(axis=(1, 2)) + 1e-9
         good[hit] &= (spoiled <= limit[:, np.newaxis, np.newaxis]).reshape(len(hit), -1)
+        spill = convolve_stack(sight.source_lost[hit], sizes).reshape(len(hit), -1)
+        good[hit] &= spill <= LARGEST_SPILL * np.sqrt(sight.target_variance[hit] + variance[hit])
     return variance, good
 
 
