@@ -12,7 +12,7 @@ __all__ = ['PairFacts', 'Rules', 'kernel_sigma']
 
 ALIKE = 0.05                # relative difference of two PSFs that decides nothing
 FLOOR = 1.0                 # least sigma of the kernel in pixels: Gaussians below half a pixel make singular fits
-DEGREES = {40: (6, 4, 2), 8: (4, 2, 2), 0: (2, 2)}      # by number of stars
+DEGREES = {40: (6, 4, 2), 8: (4, 2, 2), 0: (2, 2, 2)}   # by number of stars
 FACTORS = (0.5, 1.0, 2.0)   # of the Gaussians, in sigmas of the kernel
 WINGS = 1.7, 2.5, 1.3       # sigma of one more, in FWHM; least half width of the kernel in its sigmas; least step to it
 HALF_WIDTHS = 5, 25
