@@ -132,6 +132,14 @@ def test_variances_made_from_noisy_pixels_are_led_back_to_those_of_the_signal():
     assert_allclose(np.median(predicted / truth), 2, rtol=1e-3)
 
 
+def test_one_star_known_better_than_all_others_does_not_reject_them():
+    changes, errors = np.append(0.0, np.linspace(-0.1, 0.1, 15)), np.append(1e-4, np.full(15, 0.01))
+    kept = _star_influence(changes, errors**2, 0.0, np.ones(16), 'tukey')
+    assert (kept > 0.5).all()
+    changes[3] = 0.9
+    assert _star_influence(changes, errors**2, 0.0, np.ones(16), 'tukey')[3] < 0.1
+
+
 def test_variances_not_made_from_the_pixels_stay():
     rng, signal = np.random.default_rng(1), np.geomspace(100, 20_000, 40_000).reshape(40, -1)
     (target, truth), (model, _) = noisy(rng, signal), noisy(rng, signal)

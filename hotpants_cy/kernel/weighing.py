@@ -232,10 +232,15 @@ def _star_influence(changes, squared_errors, scatter, merits, loss):
     """What whole stars count: less where their flux or their shape is not what the kernel predicts."""
     if len(changes) < FEWEST_STARS:
         return np.ones(len(changes))
+    pulls = np.abs(changes) / np.sqrt(squared_errors + scatter**2)
     excess = merits - np.median(merits)
-    typical = max(1.4826 * float(np.median(np.abs(excess))), 1e-300)
-    return (influence(changes / np.sqrt(squared_errors + scatter**2), loss)
-            * influence(np.maximum(excess, 0) / typical, loss))
+    # what the brightest star tells of the scatter must not be the end of all others
+    return (influence(pulls / max(_typical(pulls), 1), loss)
+            * influence(np.maximum(excess, 0) / max(_typical(excess), 1e-300), loss))
+
+
+def _typical(values):
+    return 1.4826 * float(np.median(np.abs(values)))
 
 
 def bad_pixels(exposure, cut):
