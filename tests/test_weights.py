@@ -11,7 +11,7 @@ import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair
 from hotpants_cy.kernel.fourier import convolve_stack
 from hotpants_cy.kernel.model import KernelModel
-from hotpants_cy.kernel.weighing import Sight, Weighing, _through, flux_changes
+from hotpants_cy.kernel.weighing import Sight, Weighing, _star_influence, _through, flux_changes
 from hotpants_cy.kernel.weights import (
     core_errors,
     extra_scatter,
