@@ -255,20 +255,20 @@ def test_masked_pixels_have_no_say():
     assert abs(sums[0] - scene.kernel_sum) < 0.01
 
 
-def test_a_saturated_pixel_spoils_more_of_its_surroundings_than_a_dead_one():
+def test_a_saturated_pixel_or_one_far_too_low_spoils_more_of_its_surroundings_than_a_dead_one():
     scene, lost = pair(), []
     first = fitted(scene.science, scene.template, weights=True)
     stars = np.array([(s.x, s.y) for s in first.regions[0].used_substamps()])
-    for value in (np.nan, 6e4):
+    for value in (np.nan, 6e4, -6e4):
         template = scene.template.copy()
         template.data[np.minimum(stars[:, 1] + 12, 299), stars[:, 0]] = value          # outside the box of the star
-        hot = hp.Hotpants(template, scene.science, config=config(weights=True, tuthresh=5e4), stars=stars)
+        hot = hp.Hotpants(template, scene.science, config=config(weights=True, tuthresh=5e4, tlthresh=-5e4), stars=stars)
         hot.fit_and_select_direction()
         design = hot.regions[0].design('t')
         sight = Sight.of(design, range(len(design.stamps)))
         lost.append(np.mean(np.sum(~_through(sight, first.kernel.images(sight.x, sight.y), 0.99)[1], axis=1)))
-    dead, saturated = lost
-    assert 2 < dead < 0.5 * saturated
+    dead, saturated, far_too_low = lost
+    assert 2 < dead < 0.5 * min(saturated, far_too_low)
 
 
 @pytest.mark.parametrize('changes', [{'weights': True}, {'robust': 'huber'}, {'robust': 'tukey'}, BOTH])

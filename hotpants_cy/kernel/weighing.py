@@ -44,8 +44,9 @@ class Sight:
     good : bool array
         Pixels that are good in the target.
     source_bad : bool array (n, size + 2 r, size + 2 r)
-    source_lost : float64 array (n, size + 2 r, size + 2 r)
-        Light over the sky that bad pixels show: of a saturated star, a part of what they should.
+    source_wrong : float64 array (n, size + 2 r, size + 2 r)
+        Light off the sky that bad pixels show: a part of that of a saturated star, or a number that stands for a
+        value that is missing.
     """
 
     slots: np.ndarray
@@ -56,7 +57,7 @@ class Sight:
     source_variance: np.ndarray
     good: np.ndarray
     source_bad: np.ndarray
-    source_lost: np.ndarray
+    source_wrong: np.ndarray
 
     @classmethod
     def of(cls, design, slots):
@@ -71,10 +72,10 @@ class Sight:
         good = ~np.array([bad_pixels(design.target, cut) for cut in near]).reshape(len(slots), -1)
         source_bad = np.array([bad_pixels(design.source, cut) for cut in wide]) | ~(source_variance >= 0)
         good &= np.isfinite(variance) & (variance >= 0)
-        lost = np.array([_lost_light(design.source.cutout(cut), bad)
-                         for cut, bad in zip(wide, source_bad, strict=True)])
+        wrong = np.array([_wrong_light(design.source.cutout(cut), bad)
+                          for cut, bad in zip(wide, source_bad, strict=True)])
         return cls(slots, x, y, target, np.where(good, variance, 0), np.where(source_bad, 0, source_variance), good,
-                   source_bad, lost)
+                   source_bad, wrong)
 
     def seen_variance(self, half_width):
         """Variance of the source in the pixels of the substamps themselves; ``half_width`` is that of the kernel."""
@@ -170,10 +171,12 @@ def _prediction(design, sight, model):
     return convolved + model.background(*sight.pixels(design.config.rss))
 
 
-def _lost_light(data, bad):
-    """Light over the sky of the bad pixels of a section."""
+def _wrong_light(data, bad):
+    """Light off the sky, too much or too little, of the bad pixels of a section."""
+    if not bad.any():
+        return np.zeros(data.shape)
     sky = np.median(data[~bad]) if not bad.all() else 0.0
-    return np.where(bad, np.maximum(np.nan_to_num(data.astype(float) - sky, posinf=0, neginf=0), 0), 0)
+    return np.where(bad, np.abs(np.nan_to_num(data.astype(float) - sky, posinf=0, neginf=0)), 0)
 
 
 def _through(sight, kernels, good_fraction):
@@ -190,7 +193,7 @@ def _through(sight, kernels, good_fraction):
         spoiled = convolve_stack(sight.source_bad[hit].astype(float), sizes)
         limit = (1 - good_fraction) * sizes.sum(axis=(1, 2)) + 1e-9
         good[hit] &= (spoiled <= limit[:, np.newaxis, np.newaxis]).reshape(len(hit), -1)
-        spill = convolve_stack(sight.source_lost[hit], sizes).reshape(len(hit), -1)
+        spill = convolve_stack(sight.source_wrong[hit], sizes).reshape(len(hit), -1)
         good[hit] &= spill <= LARGEST_SPILL * np.sqrt(sight.target_variance[hit] + variance[hit])
     return variance, good
 
