@@ -262,7 +262,8 @@ def test_a_saturated_pixel_or_one_far_too_low_spoils_more_of_its_surroundings_th
     for value in (np.nan, 6e4, -6e4):
         template = scene.template.copy()
         template.data[np.minimum(stars[:, 1] + 12, 299), stars[:, 0]] = value          # outside the box of the star
-        hot = hp.Hotpants(template, scene.science, config=config(weights=True, tuthresh=5e4, tlthresh=-5e4), stars=stars)
+        limits = config(weights=True, tuthresh=5e4, tlthresh=-5e4)
+        hot = hp.Hotpants(template, scene.science, config=limits, stars=stars)
         hot.fit_and_select_direction()
         design = hot.regions[0].design('t')
         sight = Sight.of(design, range(len(design.stamps)))
