@@ -114,9 +114,7 @@ def _width(pull):
 
 def _correlation(pull):
     """Correlation of neighbours in x and y, of values within 4 widths."""
-    width = _width(pull)[:, np.newaxis, np.newaxis]
-    with np.errstate(invalid='ignore'):
-        pull = np.where(np.abs(pull) < 4 * width, pull, np.nan)
+    pull = _within_four_widths(pull)
     along = [_mean(pull[:, :, 1:] * pull[:, :, :-1]), _mean(pull[:, 1:] * pull[:, :-1])]
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.mean(along, axis=0) / _mean(pull**2)
@@ -124,14 +122,18 @@ def _correlation(pull):
 
 def _likeness(a, b):
     """Correlation of two images, of values within 4 widths of the sky in both."""
-    both = []
-    for image in (a, b):
-        image = image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis]
-        both.append(np.where(np.abs(image) < 4 * _width(image)[:, np.newaxis, np.newaxis], image, np.nan))
-    product = both[0] * both[1]
-    a, b = (np.where(np.isfinite(product), image, np.nan) for image in both)
+    a, b = (_within_four_widths(image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis])
+            for image in (a, b))
+    product = a * b
+    a, b = (np.where(np.isfinite(product), image, np.nan) for image in (a, b))
     with np.errstate(divide='ignore', invalid='ignore'):
         return _mean(product) / np.sqrt(_mean(a**2) * _mean(b**2))
+
+
+def _within_four_widths(boxes):
+    """Values that are no farther from zero than noise is; the others as NaN."""
+    with np.errstate(invalid='ignore'):
+        return np.where(np.abs(boxes) < 4 * _width(boxes)[:, np.newaxis, np.newaxis], boxes, np.nan)
 
 
 def _mean(boxes):
