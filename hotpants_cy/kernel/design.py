@@ -249,7 +249,7 @@ class Design:
         merits = np.empty(len(slots))
         loops('substamps').variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors,
                                            coefficients, background, self.variance, merits,
-                                  np.empty((self.n_threads, self.config.substamp_width**2), np.float32))
+                                           np.empty((self.n_threads, self.config.substamp_width**2), np.float32))
         return merits
 
     def _scatter(self, slot, x, y, coefficients, background, mask, kind):

@@ -104,9 +104,9 @@ class Weighing:
     good : bool array
     weights : float64 array
     noise_weights : float64 array
-        Of what the noise of the convolved image adds to the equations. The noise of a pixel of a vector is correlated
-        with the residual of that pixel, and shifts the sum of the two by the weight times what the loss passes on
-        of a change (Stein's lemma), which is less than what it leaves of the sum.
+        Of what the noise of the convolved image adds to the equations. A residual has this noise too, and a robust
+        loss passes on only a part of any change of it: for Gaussian noise the mean of noise times influenced residual
+        goes with the `sensitivity` (Stein's lemma), which is less than the `influence`.
     influence : float64 array (n,)
         Of whole stars, from 0 to 1.
     scatter : float
@@ -134,7 +134,8 @@ class Weighing:
         """Weigh the pixels of a `Sight` under a `KernelModel`.
 
         The error of the model excuses residuals of bright stars from the loss, but takes no weight from them: with less
-        of them the model would get worse, and its error larger. From one kernel to the next it must not grow.
+        of them the model would get worse, and its error larger. From one kernel to the next it must not grow. A star
+        whose own core is missed by more is excused by that: else Tukey's loss would drop the core of the brightest one.
         """
         config = design.config
         predicted = _prediction(design, sight, model)

@@ -212,6 +212,6 @@ def bisect(too_small, high, steps):
     """Least value between 0 and ``high`` that is not too small, by so many steps of bisection."""
     low = 0.0
     for _ in range(steps):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if too_small(middle) else (low, middle)
+        value = 0.5 * (low + high)
+        low, high = (value, high) if too_small(value) else (low, value)
     return high
