@@ -110,9 +110,9 @@ def _check_gain(gain, flux):
     if not 0 < gain < math.inf:
         raise InputError(f'gain={gain} is impossible: it must be above zero')
     if (flux < 0).any():
-        raise InputError('for a negative flux no photon noise can be drawn, and '
-                         f'{np.sum(flux < 0)} of {counted(len(flux), "source")} has one; put them into the '
-                         'template with the sign changed, or leave gain out')
+        raise InputError('for a negative flux no photon noise can be drawn; put such sources '
+                         f'({np.sum(flux < 0)} of {counted(len(flux), "source")}) into the template with the sign '
+                         'changed, or leave gain out')
 
 
 def _with_more_variance(twin, added):
