@@ -69,8 +69,9 @@ def run(args, command):
         files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
     if args.score or args.whiten or args.candidates or args.report:
         files |= sources_of(hot, args)
+    verdict = verdict_of(hot) if args.auto else ''             # before anything is written
     write_whole(files, overwrite=not args.nc)
-    report(hot, args, pair.notes, list(files))
+    report(hot, args.ki, pair.notes, verdict, list(files))
 
 
 def sources_of(hot, args):
@@ -91,7 +92,7 @@ def sources_of(hot, args):
     return files
 
 
-def report(hot, args, notes, paths):
+def report(hot, kernel_file, notes, verdict, paths):
     """Say in a few lines what was done."""
     for note in notes:
         log.log(NOTICE, '%s', note)
@@ -99,17 +100,18 @@ def report(hot, args, notes, paths):
         scatter, noise = run.statistics['DSIGE'], run.statistics['DSIG']
         log.log(NOTICE, 'region %s: %s convolved, kernel sum %.4f, %s, scatter over noise %.3f',
                 run.region.section, 'template' if run.direction == 't' else 'science image', run.statistics['KSUM'],
-                f'kernel from {args.ki}' if args.ki else
+                f'kernel from {kernel_file}' if kernel_file else
                 f'{run.fit.n_used} of {counted(run.fit.n_stamps, "stamp")} used',
                 scatter / noise if noise else math.nan)
-    if args.auto:
-        from ..inspection.quality import measure_quality
-        log.log(NOTICE, 'verdict: %s', verdict_of(measure_quality(hot)))
+    if verdict:
+        log.log(NOTICE, 'verdict: %s', verdict)
     log.log(NOTICE, 'wrote %s', ', '.join(paths))
 
 
-def verdict_of(quality):
-    """Verdict and the worst reason for it, in one line."""
+def verdict_of(hot):
+    """How good the difference is, and the worst reason for it, in one line."""
+    from ..inspection.quality import measure_quality
+    quality = measure_quality(hot)
     first, *others = quality.reasons or ('no measure is out of its range',)
     more = f' (and {counted(len(others), "other reason")}: see --report)' if others else ''
     return f'{quality.verdict}; {first}{more}'
