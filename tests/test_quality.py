@@ -365,6 +365,14 @@ def test_an_image_subtracted_from_itself_is_told_by_its_noise(more):
     assert 'igain' not in str(told[0].message)
 
 
+def test_a_sky_with_a_slope_in_both_images_is_not_taken_for_common_noise():
+    slope = 6 * X
+    images = [changed(image, data=image.data + slope * ratio)
+              for image, ratio in zip(wrong_noise(3), (1, 0.85), strict=True)]
+    with pytest.warns(NoiseModelWarning, match=r'0\.3.*check the uncertainties'):
+        warn_of(subtracted(*images))
+
+
 def test_a_kernel_off_centre_is_warned_of():
     pair = pair_of()
     with pytest.warns(RegistrationWarning, match=r'up to [12]\.\d\d pixels off centre'):

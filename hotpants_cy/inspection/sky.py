@@ -47,8 +47,11 @@ class SkySample:
 
     @property
     def likeness(self):
-        """Correlation of one image with the other in quiet boxes: 0 of sky with noise of its own."""
-        return _likeness(*self.images)
+        """Correlation of one image with the other in quiet boxes: 0 of sky with noise of its own.
+
+        Of what neighbouring pixels differ by, which a smooth sky that both images show does not raise.
+        """
+        return _likeness(*(np.diff(image, axis=2) for image in self.images))
 
 
 def sample_sky(run, most=256):
