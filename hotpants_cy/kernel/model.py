@@ -148,7 +148,10 @@ class KernelModel:
         return float(np.cumsum(self.image(x, y))[-1])
 
     def sum_error(self, x, y):
-        """Standard deviation of the kernel sum at a position, from the noise of the stars that it was fitted to.
+        """Standard deviation of the kernel sum at a position.
+
+        It comes from the noise of the stars that the kernel was fitted to, and, with eight of them or more, from the
+        scatter of their flux ratios beyond it.
 
         Parameters
         ----------
