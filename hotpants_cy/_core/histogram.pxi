@@ -13,7 +13,7 @@ cdef void find_bins(const float *values, Py_ssize_t n, Limits limits, double bin
         position = (values[i] - bin1) / width
         position = N_BINS - 2 if position >= N_BINS - 2 else position
         position = position if position >= 0 else -1
-        # it is not negative: what is cut off is what `floor` would
+        # below zero it is -1, and else what is cut off is what `floor` would
         numbers[i] = N_BINS if outside(values[i], limits) else <int> position + 1
 
 

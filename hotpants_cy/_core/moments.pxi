@@ -140,7 +140,7 @@ cdef inline bint near(double v, double centre, double inverse, double n_sigma) n
 
 cdef float last_near(float start, float end, double centre, double inverse, double n_sigma) noexcept nogil:
     """The last number on the way from ``start``, which is near, to ``end``, which is not."""
-    cdef long inner = place_of(start), outer = place_of(end), middle
+    cdef long long inner = place_of(start), outer = place_of(end), middle
     while inner - outer > 1 or outer - inner > 1:
         middle = (inner + outer) // 2
         if near(number_at(middle), centre, inverse, n_sigma):

@@ -59,7 +59,7 @@ cdef inline bint stands_out(const Cell *cell, double value) noexcept nogil:
 
 cdef float lowest_that_stands_out(const Cell *cell) noexcept nogil:
     """The lowest value that stands out, as do all above it; infinity if there is none."""
-    cdef long low = place_of(-INFINITY), high = place_of(INFINITY), middle
+    cdef long long low = place_of(-INFINITY), high = place_of(INFINITY), middle
     if stands_out(cell, -INFINITY):
         return -INFINITY
     while high - low > 1:

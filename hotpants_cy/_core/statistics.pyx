@@ -1,7 +1,7 @@
 # cython: language_level=3, wraparound=False, cdivision=True, initializedcheck=False
 """Clipped moments and histogram statistics of image sections (spec 3.2, 3.3 and 8.5).
 
-Every sum runs in the order of the pixels: the decisions taken on these numbers are exact comparisons.
+Every sum is as if taken in the order of the pixels: the decisions taken on these numbers are exact comparisons.
 The caller guarantees that boxes lie inside their arrays and that work arrays hold the whole box.
 """
 from cython.parallel cimport prange, threadid
