@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair
+from hotpants_cy.kernel.covariance import bias_of_noise
 from hotpants_cy.kernel.fourier import convolve_stack
 from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.weighing import Sight, Weighing, _star_influence, _through, flux_changes
@@ -202,10 +203,19 @@ def test_the_weighted_fit_is_that_of_linear_algebra(robust):
     noise[:n, :n] = (np.sum(weighing.noise_weights * sight.seen_variance(7)) * (pictures @ pictures.T)
                      + np.sum(of_sky * sky.source_variance) * np.outer(sums, sums))
     plain = np.linalg.solve(products, (vectors * weights) @ np.concatenate([sight.target.ravel(), sky.target]))
-    first = np.linalg.solve(products, noise @ plain)
-    expected = plain + first + np.linalg.solve(products, noise @ first)
+    values, modes = np.linalg.eig(np.linalg.solve(products, noise))
+    led_back = 1 + (values + values**2) / (1 + values**4)
+    expected = ((modes * led_back) @ np.linalg.solve(modes, plain)).real
     solution, *_ = weighted._solve_weighted(sight, weighing, model)
     assert_allclose(vectors.T @ solution, vectors.T @ expected, rtol=1e-6)
+
+
+def test_shapes_of_a_kernel_that_are_nothing_but_noise_do_not_run_away():
+    rng = np.random.default_rng(3)
+    basis, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    parts = np.array([0.0, 0.001, 0.02, 0.3, 5.0, 1e4])
+    correction = bias_of_noise(basis @ basis.T, basis @ np.diag(parts) @ basis.T)
+    assert_allclose(basis.T @ correction @ basis, np.diag((parts + parts**2) / (1 + parts**4)), atol=1e-10)
 
 
 def each_star_alone(scene, science):

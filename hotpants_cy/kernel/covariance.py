@@ -4,7 +4,9 @@ import numpy as np
 
 from .fourier import convolve_stack
 
-__all__ = ['fit_covariance']
+__all__ = ['bias_of_noise', 'fit_covariance']
+
+NOISY = 1.0                  # part of what determines a shape of the kernel that is noise, from where it stays as it is
 
 
 def fit_covariance(design, sight, weighing, equations, model):
@@ -29,20 +31,52 @@ def fit_covariance(design, sight, weighing, equations, model):
     -------
     float64 array (n, n)
     """
-    from scipy.linalg import pinvh
     kernels = model.images(sight.x, sight.y)
     local = np.array([_noise_products(design, sight, weighing, kernels, k) for k in range(len(sight.slots))])
     noise, _ = design.sum_up_all(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
     if design.sky is not None:
         weights, variance = design.sky.weights(model, design.basis, design.config.robust)
         noise += design.sum_up_all(design.sky, *design.sky.products(weights**2 * variance))[0]
-    # coefficients of very different size: invert with ones on the diagonal
     matrix, bias = equations
-    scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    inverse = pinvh(matrix * scales * scales[:, np.newaxis]) * scales * scales[:, np.newaxis]
-    step = inverse @ bias
-    corrected = inverse + step @ (inverse + step @ inverse)         # as the solution is, to second order
+    corrected = inverse(matrix) + bias_of_noise(matrix, bias)
     return corrected @ noise @ corrected.T
+
+
+def inverse(matrix):
+    """Inverse of a symmetric matrix, without what it does not determine."""
+    from scipy.linalg import pinvh
+    scales = _scales(matrix)
+    return pinvh(matrix * scales * scales[:, np.newaxis]) * scales * scales[:, np.newaxis]
+
+
+def _scales(matrix):
+    # coefficients of very different size: with ones on the diagonal nothing is lost
+    return 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+
+
+def bias_of_noise(matrix, noise):
+    r"""What to add to the inverse of the equations for the noise of the vectors that they were made with.
+
+    With the products :math:`A + N` of noisy vectors, :math:`(A + N)^{-1} b` is too small, by :math:`1 - \lambda` along
+    each eigenvector of :math:`(A + N)^{-1} N`. It is led back by :math:`\lambda + \lambda^2`, but not along those that
+    are mostly noise: these would run away.
+
+    Parameters
+    ----------
+    matrix, noise : float64 array (n, n)
+        A + N and N.
+
+    Returns
+    -------
+    float64 array (n, n)
+    """
+    scales = _scales(matrix)
+    values, vectors = np.linalg.eigh(matrix * scales * scales[:, np.newaxis])
+    known = values > values[-1] * len(values) * np.finfo(float).eps
+    half = scales[:, np.newaxis] * vectors[:, known] / np.sqrt(values[known])
+    parts, modes = np.linalg.eigh(half.T @ noise @ half)
+    modes = half @ modes
+    return (modes * (parts * (1 + parts) / (1 + (parts / NOISY)**4))) @ modes.T
 
 
 def _noise_products(design, sight, weighing, kernels, k):

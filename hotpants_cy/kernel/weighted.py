@@ -13,7 +13,7 @@ import numpy as np
 from ..exceptions import SingularFitError
 from ..instructions import loops
 from ..words import counted
-from .covariance import fit_covariance
+from .covariance import bias_of_noise, fit_covariance
 from .design import Design, Factors
 from .weighing import Sight, Weighing, chi2
 from .weighted_sky import Sky
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 12                  # of solving at most
 SETTLED = 0.02               # sigmas that no pixel changes by any more
-ORDER = 2                    # to which the bias of the noise in the convolved image is taken back
 OUT = 0.1                    # influence below which a star leaves its place to the next of its stamp
 
 
@@ -58,6 +57,7 @@ class WeightedDesign(Design):
     def solve(self, slots):
         """Fit the kernel to the substamps in use at ``slots``; see `Design.solve`."""
         self._check_number(len(slots))
+        self._check_basis()
         sight = Sight.of(self, slots)
         model = Design.solve(self, self.alike(slots) if self.config.robust else slots)
         weighing = Weighing.of(self, sight, model)
@@ -80,14 +80,8 @@ class WeightedDesign(Design):
         matrix, vector, noise = self._weighted_equations(sight, weighing, model)
         factors = Factors(matrix.copy())
         if factors.regular:
-            # with the products A + N of noisy vectors, (A + N)^-1 b is too small: the series of ((A + N)^-1 N)^k leads
-            # back, of which all terms would let shapes run away that are but noise
-            term = solution = factors.solve(vector)
-            for _ in range(ORDER):
-                term = factors.solve(noise @ term)
-                solution = solution + term
+            solution = factors.solve(vector.copy()) + bias_of_noise(matrix, noise) @ vector
         if not factors.regular or not np.isfinite(solution).all():
-            self._check_basis()
             stars = counted(len(sight.slots), 'substamp')
             raise SingularFitError(f'the weighted fit of kernel and background to {stars} has no finite solution: '
                                    'lower ko, bgo or the degrees, or find more stars')
