@@ -103,10 +103,12 @@ def marks(seed, shape=(61, 70)):
 
 def find(data, mask, corner, shape, half, target, **settings):
     values = dict(sky=100.0, sigma=5.0, high=5000.0, threshold=4.0, bad=BAD, skip=SKIP) | settings
-    xs, ys, scores = np.empty(target, 'i4'), np.empty(target, 'i4'), np.empty(target)
-    n = search.find_peaks(data, mask, *corner, *shape[::-1], half, *values.values(), xs, ys, scores,
-                          np.empty(max(shape[0] * shape[1], 1), 'i4'))
-    return list(zip(xs[:n].tolist(), ys[:n].tolist(), scores[:n].tolist(), strict=True))
+    (xs, ys), scores, found = np.empty((2, 1, target), 'i4'), np.empty((1, target)), np.empty(1, 'i4')
+    sky, sigma, *others = values.values()
+    search.peaks_of_boxes(data, mask, np.array([(*corner, *shape[::-1])], np.intp), half, np.array([sky], float),
+                          np.array([sigma], float), *others, xs, ys, scores, found,
+                          np.empty((1, max(shape[0] * shape[1], 1)), 'i4'))
+    return list(zip(*(a[0, :found[0]].tolist() for a in (xs, ys, scores)), strict=True))
 
 
 def assert_agrees(data, mask, corner, shape, half, target, **settings):

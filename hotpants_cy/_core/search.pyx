@@ -27,7 +27,6 @@ cdef struct Cell:
     double high                # values from here up are saturated
     double threshold
     double floor               # level of the last scan
-    float lowest               # values below are neither significant nor saturated
     int bad
     int skip
 
@@ -122,7 +121,7 @@ cdef inline bint any_candidate(const float *values, Py_ssize_t n, float lowest) 
     return seen != 0
 
 
-cdef Py_ssize_t collect_candidates(const Cell *cell, int *candidates) noexcept nogil:
+cdef Py_ssize_t collect_candidates(const Cell *cell, float lowest, int *candidates) noexcept nogil:
     """Pixels, by their number in the cell, that a scan may stop at: only they are significant, or saturated."""
     cdef Py_ssize_t x, y, start, n = 0
     cdef const float *data
@@ -130,10 +129,10 @@ cdef Py_ssize_t collect_candidates(const Cell *cell, int *candidates) noexcept n
         data = cell.data + y * cell.stride
         start = 0
         while start < cell.nx:
-            if any_candidate(data + start, min(FEW, cell.nx - start), cell.lowest):
+            if any_candidate(data + start, min(FEW, cell.nx - start), lowest):
                 for x in range(start, min(start + FEW, cell.nx)):
                     candidates[n] = <int> (y * cell.nx + x)      # always written: no branch
-                    n += not data[x] < cell.lowest
+                    n += not data[x] < lowest
             start += FEW
     return n
 
@@ -185,7 +184,6 @@ cdef Cell cell_of(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_
     cell.floor = sky + threshold * sigma
     cell.bad = bad
     cell.skip = skip
-    cell.lowest = lowest_that_stands_out(&cell)
     return cell
 
 
@@ -195,7 +193,7 @@ cdef int fill_peaks(const Cell *cell, int target, int *xs, int *ys, double *scor
     cdef double level
     cdef float fraction = <float> 0.9
     cdef int _level
-    n = collect_candidates(cell, work)
+    n = collect_candidates(cell, lowest_that_stands_out(cell), work)
     for _level in range(MAX_LEVELS):
         level = cell.sky + (cell.high - cell.sky) * fraction
         if not level > cell.floor:
@@ -207,36 +205,25 @@ cdef int fill_peaks(const Cell *cell, int target, int *xs, int *ys, double *scor
     return <int> found
 
 
-def find_peaks(const float[:, ::1] data, int[:, ::1] mask, Py_ssize_t x0, Py_ssize_t y0, Py_ssize_t nx,
-               Py_ssize_t ny, Py_ssize_t half_width, double sky, double sigma, double high, double threshold,
-               int bad, int skip, int[::1] xs, int[::1] ys, double[::1] scores, int[::1] work):
-    """Find up to ``len(xs)`` peaks in a cell, brightest level first; return how many.
-
-    Positions are relative to the corner (x0, y0) of the cell.  ``mask`` gets ``bad`` on saturated
-    pixels and ``skip`` on the boxes taken.  ``work`` has room for the cell.
-    """
-    cdef int found
-    cdef Cell cell
-    if nx <= 0 or ny <= 0 or xs.shape[0] == 0:
-        return 0
-    cell = cell_of(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, bad, skip)
-    with nogil:
-        found = fill_peaks(&cell, <int> xs.shape[0], &xs[0], &ys[0], &scores[0], &work[0])
-    return found
-
-
 cdef int peaks_of_box(const float[:, ::1] data, int[:, ::1] mask, const Py_ssize_t *box, Py_ssize_t half_width,
                       double sky, double sigma, double high, double threshold, int bad, int skip, int target, int *xs,
                       int *ys, double *scores, int *work) noexcept nogil:
-    cdef Cell cell = cell_of(data, mask, box[0], box[1], box[2], box[3], half_width, sky, sigma, high, threshold, bad,
-                             skip)
+    cdef Cell cell
+    if box[2] <= 0 or box[3] <= 0:
+        return 0
+    cell = cell_of(data, mask, box[0], box[1], box[2], box[3], half_width, sky, sigma, high, threshold, bad, skip)
     return fill_peaks(&cell, target, xs, ys, scores, work)
 
 
 def peaks_of_boxes(const float[:, ::1] data, int[:, ::1] mask, const Py_ssize_t[:, ::1] boxes, Py_ssize_t half_width,
                    const double[::1] sky, const double[::1] sigma, double high, double threshold, int bad, int skip,
                    int[:, ::1] xs, int[:, ::1] ys, double[:, ::1] scores, int[::1] found, int[:, ::1] work):
-    """`find_peaks` in boxes (x0, y0, nx, ny) that do not overlap nor are empty, with a row of ``work`` per thread."""
+    """Find up to as many peaks as ``xs`` has columns in each box (x0, y0, nx, ny), brightest level first.
+
+    Boxes do not overlap; ``found`` tells how many there are. Positions are relative to the corner of the box.  ``mask``
+    gets ``bad`` on saturated pixels and ``skip`` on the boxes around peaks taken.  ``work`` has a row per thread, with
+    room for the largest box.
+    """
     cdef Py_ssize_t i
     cdef int target = <int> xs.shape[1], n_threads = <int> work.shape[0]
     for i in prange(boxes.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):

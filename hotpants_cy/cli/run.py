@@ -67,19 +67,20 @@ def run(args, command):
                     frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))
     if args.savexy:
         files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
+    result = None
     if args.score or args.whiten or args.candidates or args.report:
-        files |= sources_of(hot, args)
-    verdict = verdict_of(hot) if args.auto else ''             # before anything is written
+        from ..subtraction import SubtractionResult
+        result = SubtractionResult.of(hot)
+        files |= sources_of(result, args)
+    verdict = verdict_of(hot, result) if args.auto else ''     # before anything is written
     write_whole(files, overwrite=not args.nc)
     report(hot, args.ki, pair.notes, verdict, list(files))
 
 
-def sources_of(hot, args):
+def sources_of(result, args):
     """Files about the sources in the difference, and about how good it is."""
     from io import StringIO
 
-    from ..subtraction import SubtractionResult
-    result = SubtractionResult.of(hot)
     files = {path: getattr(result, name).to_hdu()
              for name, path in (('score', args.score), ('whitened', args.whiten)) if path}
     if args.candidates:
@@ -108,10 +109,10 @@ def report(hot, kernel_file, notes, verdict, paths):
     log.log(NOTICE, 'wrote %s', ', '.join(paths))
 
 
-def verdict_of(hot):
+def verdict_of(hot, result=None):
     """How good the difference is, and the worst reason for it, in one line."""
     from ..inspection.quality import measure_quality
-    quality = measure_quality(hot)
+    quality = measure_quality(hot) if result is None else result.quality
     first, *others = quality.reasons or ('no measure is out of its range',)
     more = f' (and {counted(len(others), "other reason")}: see --report)' if others else ''
     return f'{quality.verdict}; {first}{more}'

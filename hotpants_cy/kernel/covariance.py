@@ -37,21 +37,9 @@ def fit_covariance(design, sight, weighing, equations, model):
     if design.sky is not None:
         weights, variance = design.sky.weights(model, design.basis, design.config.robust)
         noise += design.sum_up_all(design.sky, *design.sky.products(weights**2 * variance))[0]
-    matrix, bias = equations
-    corrected = inverse(matrix) + bias_of_noise(matrix, bias)
+    parts, modes = _modes(*equations)
+    corrected = (modes * (1 + _led_back(parts))) @ modes.T
     return corrected @ noise @ corrected.T
-
-
-def inverse(matrix):
-    """Inverse of a symmetric matrix, without what it does not determine."""
-    from scipy.linalg import pinvh
-    scales = _scales(matrix)
-    return pinvh(matrix * scales * scales[:, np.newaxis]) * scales * scales[:, np.newaxis]
-
-
-def _scales(matrix):
-    # coefficients of very different size: with ones on the diagonal nothing is lost
-    return 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
 
 
 def bias_of_noise(matrix, noise):
@@ -70,13 +58,23 @@ def bias_of_noise(matrix, noise):
     -------
     float64 array (n, n)
     """
-    scales = _scales(matrix)
+    parts, modes = _modes(matrix, noise)
+    return (modes * _led_back(parts)) @ modes.T
+
+
+def _modes(matrix, noise):
+    """Eigenvalues of N under A + N, and eigenvectors M: M M^T is the inverse of A + N, where that is determined."""
+    # coefficients of very different size: with ones on the diagonal nothing is lost
+    scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     values, vectors = np.linalg.eigh(matrix * scales * scales[:, np.newaxis])
     known = values > values[-1] * len(values) * np.finfo(float).eps
     half = scales[:, np.newaxis] * vectors[:, known] / np.sqrt(values[known])
     parts, modes = np.linalg.eigh(half.T @ noise @ half)
-    modes = half @ modes
-    return (modes * (parts * (1 + parts) / (1 + (parts / NOISY)**4))) @ modes.T
+    return parts, half @ modes
+
+
+def _led_back(parts):
+    return parts * (1 + parts) / (1 + (parts / NOISY)**4)
 
 
 def _noise_products(design, sight, weighing, kernels, k):

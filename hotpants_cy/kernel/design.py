@@ -116,8 +116,8 @@ class Design:
 
     def local_solution(self, slot):
         """Coefficients of the kernel of one substamp alone, and its constant background; None if singular."""
-        n = len(self.basis) + 1
-        return solve_system(self.gram[slot, :n, :n].copy(), self.rhs[slot, :n].copy())
+        (solution,) = self._solve_alone([slot], self.rhs[[slot], :len(self.basis) + 1])
+        return None if np.isnan(solution[0]) else solution
 
     def local_errors(self, slots):
         """Standard deviation of the sums of `local_sums` by the noise in the core of each star."""

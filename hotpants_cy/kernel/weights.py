@@ -141,14 +141,7 @@ def model_error(residual, variance, stars, good):
 
 
 def core_errors(residual, variance, stars, good):
-    """Part of the light in the core of each star that the model misses beyond noise.
-
-    Parameters
-    ----------
-    residual, variance : float64 array
-    stars : float64 array
-        Model without its sky.
-    good : bool array
+    """The same for the core of each star; parameters as in `model_error`.
 
     Returns
     -------

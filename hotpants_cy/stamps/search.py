@@ -69,18 +69,11 @@ def search_cell(data, mask, corner, shape, sky, sigma, *, high, threshold, half_
     list of (x, y, score)
         In pixels of the region, highest score first.
     """
-    xs, ys = np.empty((2, 2 * wanted), np.int32)
-    scores = np.empty(2 * wanted)
-    (x0, y0), (ny, nx) = corner, shape
-    found = loops('search').find_peaks(data, mask, x0, y0, nx, ny, half_width, sky, sigma, high, threshold, *bits, xs,
-                                       ys, scores, np.empty(nx * ny, np.int32))
-    return _best(corner, xs[:found], ys[:found], scores[:found], wanted)
-
-
-def _best(corner, xs, ys, scores, wanted):
-    """The peaks of highest score, with their positions in the region."""
-    return [(corner[0] + int(xs[i]), corner[1] + int(ys[i]), float(scores[i]))
-            for i in rank(scores.tolist())[::-1][:wanted]]
+    box = np.array([(*corner, *shape[::-1])], np.intp)
+    work = np.empty((1, max(shape[0] * shape[1], 1)), np.float32)
+    (found,) = search_cells(data, mask, box, np.array([sky], float), np.array([sigma], float), high=high,
+                            threshold=threshold, half_width=half_width, wanted=wanted, bits=bits, work=work)
+    return found
 
 
 def search_cells(data, mask, boxes, sky, sigma, *, high, threshold, half_width, wanted, bits, work):
@@ -107,6 +100,12 @@ def search_cells(data, mask, boxes, sky, sigma, *, high, threshold, half_width, 
                                    found, work.view(np.int32))
     return [_best(box[:2], x[:k], y[:k], score[:k], wanted)
             for box, x, y, score, k in zip(boxes.tolist(), xs, ys, scores, found, strict=True)]
+
+
+def _best(corner, xs, ys, scores, wanted):
+    """The peaks of highest score, with their positions in the region."""
+    return [(corner[0] + int(xs[i]), corner[1] + int(ys[i]), float(scores[i]))
+            for i in rank(scores.tolist())[::-1][:wanted]]
 
 
 def score_star(data, mask, corner, shape, sky, sigma, *, high, threshold, half_width, bits, position):
