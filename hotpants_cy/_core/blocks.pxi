@@ -9,6 +9,7 @@ from libc.math cimport fabs
 
 cdef enum:
     GROUP = 4                  # blocks
+    SPARE_ROWS = 4             # of pixels below a group
 
 
 cdef struct Kernels:
@@ -81,9 +82,14 @@ cdef inline Py_ssize_t group_stride(Py_ssize_t width, Py_ssize_t step) noexcept 
     return (GROUP - 1) * step + padded(step) + width - 1
 
 
+cdef inline Py_ssize_t group_rows(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
+    """How many rows of pixels of a group there is room for: some more than it has."""
+    return step + width - 1 + SPARE_ROWS
+
+
 def work_size(Py_ssize_t width, Py_ssize_t step):
     """Length of the work array that `convolve_blocks` needs per thread."""
-    return (2 * width * width + 2 * (step + width - 1) * group_stride(width, step) + flags_size(width, step)
+    return (2 * width * width + 2 * group_rows(width, step) * group_stride(width, step) + flags_size(width, step)
             + extra(width, step))
 
 
@@ -97,7 +103,7 @@ cdef void lay_out(Block *b, Group *g, Py_ssize_t width, Py_ssize_t step, double 
     g.width = width
     g.step = step
     g.stride = group_stride(width, step)
-    size = (step + width - 1) * g.stride
+    size = group_rows(width, step) * g.stride
     b.width = width
     b.half = width // 2
     b.kernel = work

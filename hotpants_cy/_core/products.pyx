@@ -9,6 +9,16 @@ include "doubles.pxi"
 
 cdef enum:
     CHUNK = 32                 # pixels whose products are summed while they stay in the nearest cache
+    TOGETHER = 8               # vectors whose products with the image are summed side by side
+
+
+cdef struct Substamp:
+    const double *vectors      # (n_basis, area): basis functions convolved
+    double *background         # (n_total - n_basis, area): terms of the background
+    Py_ssize_t n_basis
+    Py_ssize_t n_total
+    Py_ssize_t size
+    Py_ssize_t area
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
@@ -16,7 +26,7 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + 7) // 8 * 8
 
 
-cdef void background_terms(float x, float y, int order, double *out) noexcept nogil:
+cdef void background_terms(float x, float y, int order, double *out, Py_ssize_t stride) noexcept nogil:
     """Monomials of the background at one pixel, x power outer (spec 5.1, P30)."""
     cdef int i, _j, k = 0
     cdef double x_power = 1, y_power
@@ -25,27 +35,36 @@ cdef void background_terms(float x, float y, int order, double *out) noexcept no
         for _j in range(order - i + 1):
             out[k] = x_power * y_power
             y_power *= y
-            k += 1
+            k += stride
         x_power *= x
 
 
-cdef void interleave(const double *vectors, Py_ssize_t n_basis, Py_ssize_t n_total, Py_ssize_t size, Py_ssize_t x0,
-                     Py_ssize_t y0, float half_nx, float half_ny, int order, double *pixels) noexcept nogil:
-    """Kernel and background vectors pixel by pixel, with zeros behind, so that sums over pixels run side by side."""
-    cdef Py_ssize_t p = 0, k, n, area = size * size, stride = padded(n_total), some
-    cdef double *out
-    while p < area:
-        some = min(8, area - p)                      # pixels that share a line of the cache
-        for n in range(n_basis):
-            for k in range(some):
-                pixels[(p + k) * stride + n] = vectors[n * area + p + k]
-        p += some
-    for p in range(area):
-        out = pixels + p * stride
-        background_terms((<float> (x0 + p % size) - half_nx) / half_nx, (<float> (y0 + p // size) - half_ny) / half_ny,
-                         order, out + n_basis)
-        for n in range(n_total, stride):
-            out[n] = 0
+cdef void lay_out(Substamp *s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, float half_nx, float half_ny,
+                  int order, double *background) noexcept nogil:
+    """Fill in the vectors of a substamp whose first pixel is at (x0, y0), and the terms of its background."""
+    cdef Py_ssize_t p
+    s.vectors = vectors
+    s.background = background
+    for p in range(s.area):
+        background_terms((<float> (x0 + p % s.size) - half_nx) / half_nx,
+                         (<float> (y0 + p // s.size) - half_ny) / half_ny, order, background + p, s.area)
+
+
+cdef inline const double *vector_of(const Substamp *s, Py_ssize_t k) noexcept nogil:
+    return s.vectors + k * s.area if k < s.n_basis else s.background + (k - s.n_basis) * s.area
+
+
+cdef void take_pixels(const Substamp *s, Py_ssize_t first, Py_ssize_t n, double *pixels) noexcept nogil:
+    """All vectors pixel by pixel, with zeros behind, so that sums over pixels run side by side."""
+    cdef Py_ssize_t p, k, stride = padded(s.n_total)
+    cdef const double *vector
+    for k in range(s.n_total):
+        vector = vector_of(s, k) + first
+        for p in range(n):
+            pixels[p * stride + k] = vector[p]
+    for p in range(n):
+        for k in range(s.n_total, stride):
+            pixels[p * stride + k] = 0
 
 
 cdef void add_products(const double *pixels, Py_ssize_t n_pixels, Py_ssize_t stride, Py_ssize_t i, Py_ssize_t j,
@@ -82,41 +101,107 @@ cdef void add_products(const double *pixels, Py_ssize_t n_pixels, Py_ssize_t str
     (<unaligned *> (out + 3 * stride + LANES))[0] = b3
 
 
-cdef void gram_matrix(const double *pixels, Py_ssize_t area, Py_ssize_t n_total, double *square,
-                      double *gram) noexcept nogil:
-    """Products of all vectors, summed in raster order (5.2); ``square`` is a padded matrix."""
-    cdef Py_ssize_t start = 0, i, j, stride = padded(n_total)
+cdef void weigh_pixels(const double *roots, const double *targets, Py_ssize_t n, Py_ssize_t n_total, double *pixels,
+                       double *rhs) noexcept nogil:
+    """Multiply all vectors of a few pixels by the root of its weight, and add their products with the targets.
+
+    What has no weight may even be NaN.
+    """
+    cdef Py_ssize_t p, i, stride = padded(n_total)
+    cdef double value
+    cdef double *out
+    for p in range(n):
+        out = pixels + p * stride
+        value = targets[p] * roots[p]
+        for i in range(n_total):
+            out[i] = out[i] * roots[p] if roots[p] > 0 else 0
+            rhs[i] = rhs[i] + out[i] * value
+
+
+cdef void gram_matrix(const Substamp *s, const double *roots, const double *targets, double *work, double *gram,
+                      double *rhs) noexcept nogil:
+    """Products of all vectors, summed in raster order (5.2); with roots of weights also those with the targets."""
+    cdef Py_ssize_t first = 0, n, i, j, stride = padded(s.n_total)
+    cdef double *square = work + CHUNK * stride
     for i in range(stride * stride):
         square[i] = 0
-    while start < area:
+    while first < s.area:
+        n = min(CHUNK, s.area - first)
+        take_pixels(s, first, n, work)
+        if roots != NULL:
+            weigh_pixels(roots + first, targets + first, n, s.n_total, work, rhs)
         for i in range(stride // 4):
             for j in range((4 * i + 3) // (2 * LANES) + 1):
-                add_products(pixels + start * stride, min(CHUNK, area - start), stride, 4 * i, 2 * LANES * j, square)
-        start += CHUNK
-    for i in range(n_total):
+                add_products(work, n, stride, 4 * i, 2 * LANES * j, square)
+        first += n
+    for i in range(s.n_total):
         for j in range(i + 1):
-            gram[i * n_total + j] = gram[j * n_total + i] = square[i * stride + j]
+            gram[i * s.n_total + j] = gram[j * s.n_total + i] = square[i * stride + j]
 
 
-cdef void right_hand_side(const double *pixels, const float *target, Py_ssize_t stride, Py_ssize_t size,
-                          Py_ssize_t n_total, double *rhs) noexcept nogil:
-    """Products with the image to be matched; columns outer, rows inner (5.2)."""
-    cdef Py_ssize_t x, y, i
-    cdef const double *a
-    cdef double value
-    for i in range(n_total):
-        rhs[i] = 0
-    for x in range(size):
-        for y in range(size):
-            a = pixels + (y * size + x) * padded(n_total)
+cdef void right_hand_side(const Substamp *s, const float *target, Py_ssize_t stride, Py_ssize_t first,
+                          double *rhs) noexcept nogil:
+    """Products with the image to be matched, of TOGETHER vectors from ``first`` on; columns outer, rows inner (5.2)."""
+    cdef Py_ssize_t x, y, p
+    cdef int i
+    cdef const double *v[TOGETHER]
+    cdef double value, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0
+    for i in range(TOGETHER):
+        v[i] = vector_of(s, min(first + i, s.n_total - 1))
+    for x in range(s.size):
+        for y in range(s.size):
+            p = y * s.size + x
             value = target[y * stride + x]
-            for i in range(n_total):
-                rhs[i] = rhs[i] + a[i] * value
+            a = a + v[0][p] * value
+            b = b + v[1][p] * value
+            c = c + v[2][p] * value
+            d = d + v[3][p] * value
+            e = e + v[4][p] * value
+            f = f + v[5][p] * value
+            g = g + v[6][p] * value
+            h = h + v[7][p] * value
+    rhs[0], rhs[1], rhs[2], rhs[3], rhs[4], rhs[5], rhs[6], rhs[7] = a, b, c, d, e, f, g, h
+
+
+cdef Substamp shape_of(const double[:, :, ::1] vectors, double[:, :, ::1] gram, Py_ssize_t half_width):
+    """A substamp that has no vectors yet."""
+    cdef Substamp s
+    s.n_basis = vectors.shape[1]
+    s.n_total = gram.shape[1]
+    s.size = 2 * half_width + 1
+    s.area = s.size * s.size
+    return s
+
+
+cdef void multiply(Substamp s, const double *vectors, const float *target, Py_ssize_t stride, Py_ssize_t x0,
+                   Py_ssize_t y0, float half_nx, float half_ny, int order, double *work, double *gram,
+                   double *rhs) noexcept nogil:
+    """Fill ``gram`` and ``rhs`` of one substamp."""
+    cdef Py_ssize_t first = 0, k, room = padded(s.n_total)
+    cdef double *some = work + (CHUNK + room) * room
+    lay_out(&s, vectors, x0, y0, half_nx, half_ny, order, some + TOGETHER)
+    gram_matrix(&s, NULL, NULL, work, gram, NULL)
+    while first < s.n_total:
+        right_hand_side(&s, target, stride, first, some)
+        for k in range(min(TOGETHER, s.n_total - first)):
+            rhs[first + k] = some[k]
+        first += TOGETHER
+
+
+cdef void multiply_weighted(Substamp s, const double *vectors, const double *targets, const double *roots,
+                            Py_ssize_t x0, Py_ssize_t y0, float half_nx, float half_ny, int order, double *work,
+                            double *gram, double *rhs) noexcept nogil:
+    """The same with weights."""
+    cdef Py_ssize_t k, room = padded(s.n_total)
+    lay_out(&s, vectors, x0, y0, half_nx, half_ny, order, work + (CHUNK + room) * room + TOGETHER)
+    for k in range(s.n_total):
+        rhs[k] = 0
+    gram_matrix(&s, roots, targets, work, gram, rhs)
 
 
 def work_size(Py_ssize_t n_total, Py_ssize_t size):
     """Length of the work array that `products` needs per thread."""
-    return (size * size + padded(n_total)) * padded(n_total)
+    return (CHUNK + padded(n_total)) * padded(n_total) + TOGETHER + n_total * size * size
 
 
 def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, const int[::1] slots,
@@ -127,26 +212,14 @@ def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, c
     Background coordinates are normalised by the shape of ``target``, a whole region.  ``work`` has a row of
     `work_size` per thread.
     """
-    cdef Py_ssize_t i, slot, size = 2 * half_width + 1, n_total = gram.shape[1]
-    cdef float half_nx = <float> (0.5 * target.shape[1]), half_ny = <float> (0.5 * target.shape[0])
+    cdef Py_ssize_t i
+    cdef Substamp substamp = shape_of(vectors, gram, half_width)
     cdef int n_threads = <int> work.shape[0]
-    cdef double *pixels
     for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        slot = slots[i]
-        pixels = &work[threadid(), 0]
-        interleave(&vectors[slot, 0, 0], vectors.shape[1], n_total, size, xc[i] - half_width, yc[i] - half_width,
-                   half_nx, half_ny, background_order, pixels)
-        gram_matrix(pixels, size * size, n_total, pixels + size * size * padded(n_total), &gram[slot, 0, 0])
-        right_hand_side(pixels, &target[yc[i] - half_width, xc[i] - half_width], target.shape[1], size, n_total,
-                        &rhs[slot, 0])
-
-
-cdef void weigh_pixels(double *pixels, const double *roots, Py_ssize_t area, Py_ssize_t stride) noexcept nogil:
-    """Multiply all vectors of each pixel by the root of its weight; what has no weight may even be NaN."""
-    cdef Py_ssize_t p, i
-    for p in range(area):
-        for i in range(stride):
-            pixels[p * stride + i] = pixels[p * stride + i] * roots[p] if roots[p] > 0 else 0
+        multiply(substamp, &vectors[slots[i], 0, 0], &target[yc[i] - half_width, xc[i] - half_width], target.shape[1],
+                 xc[i] - half_width, yc[i] - half_width, <float> (0.5 * target.shape[1]),
+                 <float> (0.5 * target.shape[0]), background_order, &work[threadid(), 0], &gram[slots[i], 0, 0],
+                 &rhs[slots[i], 0])
 
 
 def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, const int[::1] xc, const int[::1] yc,
@@ -158,19 +231,10 @@ def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, 
     ``targets[i]``, ``roots[i]``, ``gram[i]`` and ``rhs[i]`` belong to the substamp at (xc[i], yc[i]) with the vectors
     ``vectors[slots[i]]``; targets are finite. ``half_nx`` and ``half_ny`` are half the sides of the region.
     """
-    cdef Py_ssize_t i, p, k, size = 2 * half_width + 1, area = size * size, n_total = gram.shape[1]
-    cdef double value
-    cdef double *pixels
+    cdef Py_ssize_t i
+    cdef Substamp substamp = shape_of(vectors, gram, half_width)
     cdef int n_threads = <int> work.shape[0]
     for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        pixels = &work[threadid(), 0]
-        interleave(&vectors[slots[i], 0, 0], vectors.shape[1], n_total, size, xc[i] - half_width, yc[i] - half_width,
-                   half_nx, half_ny, background_order, pixels)
-        weigh_pixels(pixels, &roots[i, 0], area, padded(n_total))
-        gram_matrix(pixels, area, n_total, pixels + area * padded(n_total), &gram[i, 0, 0])
-        for k in range(n_total):
-            rhs[i, k] = 0
-        for p in range(area):
-            value = targets[i, p] * roots[i, p]
-            for k in range(n_total):
-                rhs[i, k] += pixels[p * padded(n_total) + k] * value
+        multiply_weighted(substamp, &vectors[slots[i], 0, 0], &targets[i, 0], &roots[i, 0], xc[i] - half_width,
+                          yc[i] - half_width, half_nx, half_ny, background_order, &work[threadid(), 0], &gram[i, 0, 0],
+                          &rhs[i, 0])

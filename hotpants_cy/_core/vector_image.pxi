@@ -1,4 +1,5 @@
 # The image of a block, of `vector_convolution.pxi`: over the level of the sky, bright pixels apart.
+include "vector_thirds.pxi"
 
 cdef struct Pixels:
     # bright ones, row by row
@@ -17,10 +18,7 @@ cdef struct Extra:
     bits *lowest               # variance of each column of the group
     bits *highest
     float *sums
-
-
-cdef inline Py_ssize_t sums_stride(Py_ssize_t step) noexcept nogil:
-    return (padded(step) + WIDE - 1) // WIDE * WIDE
+    Thirds thirds
 
 
 cdef inline Py_ssize_t turned_stride(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
@@ -36,7 +34,7 @@ cdef inline Py_ssize_t extra(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
     """How much more work memory the sums need."""
     return (3 + step * sums_stride(step) + width * turned_stride(width, step)
             + 2 * (step + width + 2 * most_bright(width, step)) + group_stride(width, step)
-            + (step + 1) * sums_stride(step))
+            + (step + 1) * sums_stride(step) + thirds_size(width, step))
 
 
 cdef Extra divide(const Group *g) noexcept nogil:
@@ -55,6 +53,7 @@ cdef Extra divide(const Group *g) noexcept nogil:
     e.lowest = <bits *> (e.block.heights + most)
     e.highest = e.lowest + g.stride
     e.sums = <float *> (e.highest + g.stride)
+    e.thirds = thirds_in(<double *> e.sums + (g.step + 1) * sums_stride(g.step), g.width, g.step)
     return e
 
 
@@ -171,7 +170,8 @@ cdef void prepare_image(const Group *g) noexcept nogil:
     cdef Py_ssize_t s, x, n = 0
     cdef float *row
     cdef Extra e = divide(g)
-    cdef float level = <float> e.sky[0], limit = bright_limit(g, &e)
+    cdef float level = <float> e.sky[0], limit = bright_limit(g, &e), largest = LARGEST
+    cdef int bad = 0
     e.sky[0] = level
     for s in range(g.ny):
         row = g.image + s * g.stride
@@ -182,6 +182,11 @@ cdef void prepare_image(const Group *g) noexcept nogil:
             x += LANES
         for x in range(g.nx):
             row[x] = row[x] - level
+            bad |= not fabsf(row[x]) <= largest
+    if bad and by_thirds(g.width):
+        e.sky[2] = 1
+    elif by_thirds(g.width) and e.sky[2] == 0:
+        prepare_thirds(g, &e.thirds)
 
 
 cdef Py_ssize_t list_bright(const Block *b, const Group *g, const Extra *e, Py_ssize_t x) noexcept nogil:
@@ -266,21 +271,34 @@ cdef void sum_in_bands(const Block *b, const Group *g, const Extra *e, Py_ssize_
         j += height
 
 
+cdef void sum_image(const Block *b, const Group *g, const Extra *e, Py_ssize_t x, bint rough) noexcept nogil:
+    """Sums of taps times pixels over the level of the sky, in the way that suits them."""
+    cdef Py_ssize_t p
+    if by_thirds(b.width) and not rough:
+        sum_by_thirds(b, g, &e.thirds, x, e.sums)
+        return
+    for p in range(b.width * b.width):
+        b.taps[p] = <float> b.kernel[p]
+    if rough:
+        sum_in_bands(b, g, e, x)
+    else:
+        convolve_pixels(g.image + x, g.stride, b.nx, b.ny, b.taps, b.width, b.width, e.sums, sums_stride(g.step))
+
+
 cdef void convolve_image(const Block *b, const Group *g, Py_ssize_t x) noexcept nogil:
     """The image of a block whose first pixel is ``x`` pixels into the group, over the level of the sky."""
     cdef Py_ssize_t p, stride = sums_stride(g.step)
     cdef Extra e = divide(g)
     cdef double total = 0
     cdef bint rough = e.sky[2] != 0
+    for p in range(b.ny):                            # of the output, to be there once it is written
+        prefetch(b.out + p * b.out_stride, 1)
+        prefetch(b.out + p * b.out_stride + b.nx - 1, 1)
     for p in range(b.width * b.width):
-        b.taps[p] = <float> b.kernel[p]
         total += b.kernel[p]
     for p in range((b.ny if rough else 1) * stride):
         e.base[p] = e.sky[0] * total
     if list_bright(b, g, &e, x):
         turn_kernel(b, g, e.turned)
-    if rough:
-        sum_in_bands(b, g, &e, x)
-    else:
-        convolve_pixels(g.image + x, g.stride, b.nx, b.ny, b.taps, b.width, b.width, e.sums, stride)
+    sum_image(b, g, &e, x, rough)
     finish_image(b, g, &e, stride if rough else 0)

@@ -51,6 +51,7 @@ cdef extern from *:
     floats zeros "hp_zeros"
     floats join "hp_join" (const float *a, const float *b) noexcept nogil
     void part "hp_part" (floats v, float *a, float *b) noexcept nogil
+    void prefetch "__builtin_prefetch" (const void *address, int to_write) noexcept nogil
 
 cdef enum:
     TILE = 12                  # vectors of outputs, so that they and what feeds them stay in 16 registers

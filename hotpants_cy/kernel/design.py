@@ -79,7 +79,7 @@ class Design:
         xs, ys = self._positions(slots)
         size, half, compiled = self.config.substamp_width, self.config.rss, loops('products')
         work = np.empty((self.n_threads, compiled.work_size(self.gram.shape[1], size)))
-        at_a_time = 16 * self.n_threads              # so that vectors are still at hand when their products are taken
+        at_a_time = 4 * self.n_threads              # so that vectors are still at hand when their products are taken
         for k in range(0, len(slots), at_a_time):
             some = xs[k:k + at_a_time], ys[k:k + at_a_time], slots[k:k + at_a_time], half
             self.basis.convolve(self.source_data, *some, self.vectors, self.n_threads)
