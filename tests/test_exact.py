@@ -24,25 +24,29 @@ NOISE = NoiseModel(1.5, 4)
 
 def brute_force(model, data, variance, flags, plain=False, good_fraction=0.95):
     """Image with background, variance and flags in double precision; NaN and 0 in the frame."""
-    r = model.half_width
-    image, variance_out, flags_out = *np.full((2, *data.shape), np.nan), np.zeros(data.shape, int)
-    for y in range(r, data.shape[0] - r):
-        for x in range(r, data.shape[1] - r):
-            at = x + model.frame.origin[0], y + model.frame.origin[1]
-            kernel = model.image(*at)[::-1, ::-1]
-            footprint = np.s_[y - r:y + r + 1, x - r:x + r + 1]
-            image[y, x] = (kernel * data[footprint].astype(float)).sum() + model.background(*at)
-            variance_out[y, x] = ((kernel if plain else kernel**2) * variance[footprint].astype(float)).sum()
-            flags_out[y, x] = verdict(flags[y, x], flags[footprint], np.abs(kernel), good_fraction)
+    r, (ny, nx) = model.half_width, data.shape
+    image, variance_out, flags_out = *np.full((2, ny, nx), np.nan), np.zeros((ny, nx), int)
+    xs = np.arange(r, nx - r)
+    for y in range(r, ny - r):
+        at = xs + model.frame.origin[0], np.full(len(xs), y + model.frame.origin[1])
+        kernels = model.images(*at)[:, ::-1, ::-1]
+        pixels, variances, seen = (footprints(plane[y - r:y + r + 1], 2 * r + 1) for plane in (data, variance, flags))
+        image[y, xs] = (kernels * pixels).sum(axis=(1, 2)) + model.background(*at)
+        variance_out[y, xs] = ((kernels if plain else kernels**2) * variances).sum(axis=(1, 2))
+        flags_out[y, xs] = verdicts(flags[y, xs], seen, np.abs(kernels), good_fraction)
     return image, variance_out, flags_out
 
 
-def verdict(own, seen, sizes, good_fraction):
-    own |= 0x8000 if own & 0x80 else 0
-    if not seen.any():
-        return own
-    good = sizes[(seen & 0x80) == 0].sum() / sizes.sum()
-    return own | (0x8010 if good < good_fraction else 0x40)
+def footprints(rows, width):
+    """What each pixel of the middle row sees, (n, width, width), in double precision if it is no flag."""
+    rows = rows if rows.dtype.kind == 'i' else rows.astype(float)
+    return np.lib.stride_tricks.sliding_window_view(rows, (width, width))[0]
+
+
+def verdicts(own, seen, sizes, good_fraction):
+    own = own | np.where(own & 0x80, 0x8000, 0)
+    good = np.where(seen & 0x80, 0, sizes).sum(axis=(1, 2)) / sizes.sum(axis=(1, 2))
+    return own | np.where(seen.any(axis=(1, 2)), np.where(good < good_fraction, 0x8010, 0x40), 0)
 
 
 # -- what is given to both ------------------------------------------------------------------------
