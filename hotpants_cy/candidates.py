@@ -2,11 +2,10 @@
 
 import math
 from functools import cached_property
-from numbers import Real
 
 import numpy as np
 
-from .exceptions import InputError
+from .checks import checked, real
 from .inspection.drawing import add_picture
 from .products.correlation import DifferenceNoise
 from .products.position import likeliest_offset
@@ -150,8 +149,7 @@ def find_candidates(result, threshold=5.0, *, images=None):
     >>> bool(all(table['snr'][:4] > 10))
     True
     """
-    if not isinstance(threshold, Real) or not threshold > 0:
-        raise InputError(f'threshold={threshold!r} is impossible: it must be a number above zero')
+    threshold = checked('threshold', threshold, real(0, above=True))
     images = result._scores if images is None else images
     difference, score = result.difference, images.score
     data = np.where(difference.mask, np.nan, difference.data).astype(float)

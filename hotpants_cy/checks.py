@@ -8,7 +8,18 @@ import operator
 
 import numpy as np
 
-__all__ = ['basis_images', 'boolean', 'choice', 'corners', 'integer', 'or_none', 'path', 'real', 'tuple_of']
+from .exceptions import InputError
+
+__all__ = ['basis_images', 'boolean', 'checked', 'choice', 'corners', 'integer', 'or_none', 'path', 'real', 'tuple_of']
+
+
+def checked(name, value, rule):
+    """What a rule makes of an argument; an `InputError` that names it if it is none."""
+    check, words = rule
+    try:
+        return check(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f'{name}={value!r} is impossible: it must be {words}') from None
 
 
 def _number(value):

@@ -218,7 +218,7 @@ class SubtractionResult(Detections):
     @cached_property
     def quality(self):
         """How far to trust it: a `~hotpants_cy.inspection.quality.Quality`; its ``verdict`` is good, usable or bad."""
-        return measure_quality(self._hot, self)
+        return measure_quality(self._hot)
 
     def _summary(self):
         name = {'t': 'template', 'i': 'science image'}[self.direction]

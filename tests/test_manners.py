@@ -4,6 +4,8 @@ import shutil
 import subprocess
 import sys
 
+import astropy.units as u
+import numpy as np
 import pytest
 from hotpants_cy._core.threads import max_threads
 
@@ -278,13 +280,20 @@ def test_what_the_tab_key_offers_is_explained(objects, name):
     (lambda hp, r, pair: r.plot_kernel(grid=3), 'grid=3 is impossible'),
     (lambda hp, r, pair: r.find_candidates(threshold='5'), "threshold='5' is impossible"),
     (lambda hp, r, pair: r.aperture_error([(128, 128)], radius='5'), "radius='5' is impossible"),
+    (lambda hp, r, pair: r.aperture_error([(128, 128)], radius=np.inf), 'radius=inf is impossible'),
     (lambda hp, r, pair: hp.match_psf(pair.template, pair.science, config='auto'), 'config must be a HotpantsConfig'),
     (lambda hp, r, pair: hp.datasets.make_pair(256), r'shape=\(256,\) is impossible'),
-], ids=['figure', 'ax', 'grid', 'threshold', 'radius', 'config', 'shape'])
+], ids=['figure', 'ax', 'grid', 'threshold', 'radius', 'endless radius', 'config', 'shape'])
 def test_what_is_of_the_wrong_kind_is_named(objects, call, words):
     import hotpants_cy as hp
     with pytest.raises((TypeError, hp.InputError), match=words):
         call(hp, objects['SubtractionResult'], objects['SimulatedPair'])
+
+
+@pytest.mark.parametrize('radius', [np.array(3.0), np.float32(3), 3 * u.dimensionless_unscaled], ids=type)
+def test_a_number_may_be_of_any_kind(objects, radius):
+    result = objects['SubtractionResult']
+    assert result.aperture_error([(128, 128)], radius=radius) == result.aperture_error([(128, 128)], radius=3)
 
 
 def test_the_configuration_of_behaviour_tells_its_values():

@@ -10,6 +10,7 @@ from astropy.nddata import VarianceUncertainty
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
+from ..checks import checked, or_none, real
 from ..exceptions import InputError
 from ..inputs.bits import Bits
 from ..inputs.frame import Frame, as_frame
@@ -107,8 +108,7 @@ def _values(image):
 
 
 def _check_gain(gain, flux):
-    if not 0 < gain < math.inf:
-        raise InputError(f'gain={gain} is impossible: it must be above zero')
+    checked('gain', gain, real(0, above=True))
     if (flux < 0).any():
         raise InputError('for a negative flux no photon noise can be drawn; put such sources '
                          f'({np.sum(flux < 0)} of {counted(len(flux), "source")}) into the template with the sign '
@@ -184,8 +184,7 @@ def recovery(result, sources, *, into='science', threshold=5.0, radius=None, kno
     """
     if into not in ('science', 'template'):
         raise InputError(f"into={into!r} is unknown: it must be 'science' or 'template'")
-    if radius is not None and not radius > 0:
-        raise InputError(f'radius={radius} is impossible: it must be above zero')
+    radius = checked('radius', radius, or_none(real(0, above=True)))
     frame, (ny, nx) = result._hot.science, result.difference.shape
     xy, true = sources_of(sources, result.difference)
     radius = result.psf.fwhm(nx // 2, ny // 2) if radius is None else float(radius)
@@ -200,8 +199,8 @@ def recovery(result, sources, *, into='science', threshold=5.0, radius=None, kno
     signs = np.append(np.asarray(candidates['sign']), 0)
     near = tree.query_ball_point(xy, radius) if len(xy) else []
     detected = [np.any(signs[some] == np.sign(f * scale)) for some, f, scale in zip(near, true, scales, strict=True)]
-    real = xy if known is None else np.vstack([xy, pixel_positions(known, frame, 'known')])
-    false = cKDTree(np.vstack([real, [NOWHERE]])).query(found)[0] > radius if len(found) else np.zeros(0, bool)
+    known_ones = xy if known is None else np.vstack([xy, pixel_positions(known, frame, 'known')])
+    false = cKDTree(np.vstack([known_ones, [NOWHERE]])).query(found)[0] > radius if len(found) else np.zeros(0, bool)
 
     unit = result.difference.unit
     table = QTable({'x': xy[:, 0], 'y': xy[:, 1], 'true_flux': true * unit, 'flux': flux * unit,

@@ -171,15 +171,13 @@ def _expectation(measure):
     return replace(EXPECTATIONS[measure.name], good=measure.expectation)
 
 
-def measure_quality(hot, result=None):
+def measure_quality(hot):
     """Measure how good a subtraction is, on samples of sky and stars that cost little.
 
     Parameters
     ----------
     hot : Hotpants
         Steps that have not run yet are run.
-    result : SubtractionResult, optional
-        Not needed.
 
     Returns
     -------

@@ -33,8 +33,6 @@ def medians_of(rows):
 def robust_width(values, axis=None):
     """Standard deviation from the median absolute deviation, ignoring NaN; NaN of no values."""
     values = np.asarray(values, float)
-    if not np.isfinite(values).any():
-        return np.nan
     if axis is None:
         return float(robust_width(values.reshape(1, -1), axis=1)[0])
     return NORMAL * medians_of(np.abs(values - medians_of(values)[:, np.newaxis]))

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 
 import numpy as np
 
+from ..checks import checked, real
 from ..exceptions import InputError, NotSupportedError
 from ..inputs.bits import Bits
 from ..inputs.planes import as_array
@@ -214,8 +214,7 @@ class DifferenceNoise:
             In the unit of the difference; NaN where no pixel is good.
         """
         from photutils.aperture import CircularAperture
-        if not isinstance(radius, Real) or not radius > 0:
-            raise InputError(f'radius={radius!r} is impossible: it must be a number of pixels above zero')
+        radius = checked('radius', radius, (real(0, above=True)[0], 'a number of pixels above zero'))
         half = math.ceil(radius) + 1
 
         def weights(field, x, y, ix, iy):
