@@ -8,8 +8,6 @@ import operator
 
 import numpy as np
 
-from .exceptions import InputError
-
 __all__ = ['basis_images', 'boolean', 'checked', 'choice', 'corners', 'integer', 'or_none', 'path', 'real', 'tuple_of']
 
 
@@ -19,6 +17,7 @@ def checked(name, value, rule):
     try:
         return check(value)
     except (TypeError, ValueError, OverflowError):
+        from .exceptions import InputError  # brings astropy, which a configuration does not need
         raise InputError(f'{name}={value!r} is impossible: it must be {words}') from None
 
 
