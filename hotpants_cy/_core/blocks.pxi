@@ -9,7 +9,7 @@ from libc.math cimport fabs
 
 cdef enum:
     GROUP = 4                  # blocks
-    SPARE_ROWS = 4             # of pixels below a group
+    SPARE_ROWS = 7             # of pixels below a group
 
 
 cdef struct Kernels:

@@ -9,9 +9,13 @@ cdef extern from *:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     }
     static int hotpants_has_v4(void) {
+    #if defined(HP_EMULATE_V4)
+        return hotpants_has_v3();
+    #else
         return hotpants_has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
             && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
             && __builtin_cpu_supports("avx512vl");
+    #endif
     }
     #else
     static int hotpants_has_v3(void) { return 0; }

@@ -4,8 +4,9 @@ A file ``name_v3.pyx`` or ``name_v4.pyx`` is compiled for that level of x86-64 a
 `hotpants_cy.instructions` picks at run time. What has ``vector`` in its name needs the vector types of gcc and clang.
 
 ``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks,
-``HOTPANTS_CY_SANITIZE=address,undefined`` with the sanitizers of gcc or clang of these names. Remove ``build/`` when
-changing these: what was compiled is not compiled again.
+``HOTPANTS_CY_SANITIZE=address,undefined`` with the sanitizers of gcc or clang of these names.
+``HOTPANTS_CY_EMULATE_V4=1`` takes two vectors of AVX2 for each of AVX-512, so that any CPU can test the loops of ``v4``.
+Remove ``build/`` when changing these: what was compiled is not compiled again.
 """
 import os
 import platform
@@ -36,6 +37,16 @@ def is_set(name):
     return os.environ.get(name, '0') not in ('', '0')
 
 
+def level_of(stem):
+    """Flags for the instruction set that a file is named after."""
+    name = stem.rpartition('_')[2]
+    if name == 'v4' and is_set('HOTPANTS_CY_EMULATE_V4'):
+        return [*LEVELS['v3'], '-D__AVX512F__', '-Wno-psabi']
+    if stem == 'cpu' and is_set('HOTPANTS_CY_EMULATE_V4'):
+        return ['-DHP_EMULATE_V4']
+    return LEVELS.get(name, [])
+
+
 def sanitizers():
     """Flags that make bad memory and undefined behaviour end the process (``tox -e sanitize``)."""
     names = os.environ.get('HOTPANTS_CY_SANITIZE', '')
@@ -64,7 +75,7 @@ def get_extensions():
             kind = FUSED + NO_WRAP
         if pyx.stem.startswith('planes'):
             kind = kind + ANY_ORDER
-        flags = FLAGS + kind + LEVELS.get(pyx.stem.rpartition('_')[2], []) + sanitizers()
+        flags = FLAGS + kind + level_of(pyx.stem) + sanitizers()
         extension = Extension(f'hotpants_cy._core.{pyx.stem}', [os.path.relpath(pyx)], extra_compile_args=flags,
                               extra_link_args=sanitizers(), depends=included(pyx))
         # a file that sets boundscheck itself would win over this

@@ -31,9 +31,9 @@ cdef inline Py_ssize_t sums_stride(Py_ssize_t step) noexcept nogil:
 
 
 cdef inline Py_ssize_t thirds_size(Py_ssize_t width, Py_ssize_t step) noexcept nogil:
-    """Numbers in double precision that hold what `thirds_in` divides."""
+    """Numbers in double precision that hold what `thirds_in` divides; pairs of rows may write one row more."""
     return (3 * (third(step) + third(width)) * group_stride(width, step) + PRODUCTS * third(width) * width
-            + PRODUCTS * third(step) * sums_stride(step)) // 2 + 1
+            + (PRODUCTS * third(step) + 1) * sums_stride(step)) // 2 + 1
 
 
 cdef Thirds thirds_in(double *memory, Py_ssize_t width, Py_ssize_t step) noexcept nogil:
