@@ -5,7 +5,7 @@ A file ``name_v3.pyx`` or ``name_v4.pyx`` is compiled for that level of x86-64 a
 
 ``HOTPANTS_CY_NO_OPENMP=1`` builds without OpenMP, ``HOTPANTS_CY_DEBUG=1`` with bounds checks,
 ``HOTPANTS_CY_SANITIZE=address,undefined`` with the sanitizers of gcc or clang of these names.
-``HOTPANTS_CY_EMULATE_V4=1`` takes two vectors of AVX2 for each of AVX-512, so that any CPU can test the loops of ``v4``.
+``HOTPANTS_CY_EMULATE_V4=1`` takes two vectors of AVX2 for one of AVX-512: any CPU can test the loops of ``v4``.
 Remove ``build/`` when changing these: what was compiled is not compiled again.
 """
 import os
