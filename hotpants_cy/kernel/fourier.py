@@ -10,7 +10,7 @@ __all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'rounding_stays
 
 # Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT;
 # by how many pixels the loops for sums take at a time. Those that take one are there to repeat the sums of C exactly.
-TAPS_PER_POINT = {16: 420, 8: 205, 4: 55, 1: math.inf}
+TAPS_PER_POINT = {16: 420, 8: 500, 4: 100, 1: math.inf}
 # Rounding spreads over a whole block: no pixel may be this many times the scatter of the image.
 RANGE = 1e8
 
