@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ._core.threads import max_threads
 
-__all__ = ['default_threads', 'resolve_threads']
+__all__ = ['default_threads', 'map_in_threads', 'resolve_threads']
 
 _state = {'parent_used_threads': False, 'forked': False}
 
@@ -80,3 +80,33 @@ def resolve_threads(n_threads=None):
     if n_threads > 1:
         _state['parent_used_threads'] = True
     return n_threads
+
+
+def map_in_threads(function, items, n_threads):
+    """Call a function for each item, in several threads if there shall be more than one.
+
+    Parameters
+    ----------
+    function : callable
+        Most of its time should go into what lets go of the lock of Python: large arrays, FFTs, linear algebra.
+    items : iterable
+    n_threads : int
+
+    Returns
+    -------
+    list
+        What it returned, in the order of the items.
+
+    Examples
+    --------
+    >>> from hotpants_cy.threads import map_in_threads
+    >>> map_in_threads(abs, [-3, 2], n_threads=2)
+    [3, 2]
+    """
+    if n_threads == 1:
+        return [function(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context  # what `numpy.errstate` has set holds there, too
+    with ThreadPoolExecutor(n_threads) as pool:
+        calls = [pool.submit(copy_context().run, function, item) for item in items]
+        return [call.result() for call in calls]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..threads import map_in_threads
 from .fourier import convolve_stack
 
 __all__ = ['bias_of_noise', 'fit_covariance']
@@ -32,7 +33,8 @@ def fit_covariance(design, sight, weighing, equations, model):
     float64 array (n, n)
     """
     kernels = model.images(sight.x, sight.y)
-    local = np.array([_noise_products(design, sight, weighing, kernels, k) for k in range(len(sight.slots))])
+    local = np.array(map_in_threads(lambda k: _noise_products(design, sight, weighing, kernels, k),
+                                    range(len(sight.slots)), design.n_threads))
     noise, _ = design.sum_up_all(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
     if design.sky is not None:
         weights, variance = design.sky.weights(model, design.basis, design.config.robust)
@@ -80,11 +82,12 @@ def _led_back(parts):
 def _noise_products(design, sight, weighing, kernels, k):
     """Covariance of the right hand side of one substamp."""
     weighted, size = design.all_vectors(sight, k) * weighing.weights[k], design.config.substamp_width
-    # how each pixel of the source enters: W X correlated with the kernel
-    # (single precision is plenty for an error)
-    spread = convolve_stack(weighted.reshape(-1, size, size).astype(np.float32),
-                            kernels[k:k + 1, ::-1, ::-1].astype(np.float32), whole=True, n_threads=design.n_threads)
-    spread = spread.reshape(len(weighted), -1)
+    variance = sight.source_variance[k].ravel()
+    # how each pixel of the source enters: W X correlated with the kernel; single precision is plenty for an error, but
+    # not for units in which images are tiny
+    largest, most = max(np.abs(weighted).max(), 1e-300), max(variance.max(), 1e-300)
+    spread = convolve_stack((weighted / largest).reshape(-1, size, size).astype(np.float32),
+                            kernels[k:k + 1, ::-1, ::-1].astype(np.float32), whole=True).reshape(len(weighted), -1)
+    from_source = (spread * (variance / most).astype(np.float32)) @ spread.T * (largest**2 * most)
     scattered = weighing.scatter * (weighted @ weighing.light(k))
-    return ((weighted * weighing.white[k]) @ weighted.T + (spread * sight.source_variance[k].ravel()) @ spread.T
-            + np.outer(scattered, scattered))
+    return (weighted * weighing.white[k]) @ weighted.T + from_source + np.outer(scattered, scattered)

@@ -87,6 +87,10 @@ class Design:
         corners = np.stack([xs, ys], axis=1) + self.region.origin - half
         self.variance[slots] = self.source.variances(corners, size) + self.target.variances(corners, size)
 
+    def convolved(self, slots, coefficients):
+        """Substamps at ``slots``, each under the kernel with its row of coefficients, (n, pixels)."""
+        return np.array([a @ self.vectors[k] for k, a in zip(slots, coefficients, strict=True)])  # nothing is copied
+
     def _core_variances(self):
         """Mean variance in the core of each star."""
         core = slice(max(self.config.rss - CORE, 0), self.config.rss + CORE + 1)

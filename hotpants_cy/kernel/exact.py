@@ -6,6 +6,7 @@ import numpy as np
 
 from ..instructions import loops
 from ..progress import in_parts
+from ..threads import map_in_threads
 from .convolution import NO_PLANE
 from .fourier import rounding_stays_small
 from .spatial import Monomials
@@ -91,8 +92,6 @@ def convolve_by_fft(model, task):
 
     The square of the kernel is a polynomial too, of twice the order.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     from scipy import fft
     width, (data, (out, variance_out, _)) = model.basis.width, (task.data, task.planes)
     length = fft.next_fast_len(max(TILE, WIDTHS * width), real=True)
@@ -111,9 +110,7 @@ def convolve_by_fft(model, task):
         if variance_out.size:
             seen = task.seen_variance(rows)
             _put(_tiles(seen, for_variance, length, model, start), model.half_width, start, variance_out)
-    starts = range(0, len(data) - width + 1, length - width + 1)
-    with ThreadPoolExecutor(task.n_threads) as pool:
-        list(pool.map(convolve_rows, starts))
+    map_in_threads(convolve_rows, range(0, len(data) - width + 1, length - width + 1), task.n_threads)
 
 
 def image_terms(model):

@@ -53,7 +53,7 @@ def _chi2(design, model, slots, radius):
     x, y = np.array([(design.stamps[k].substamp.x, design.stamps[k].substamp.y) for k in slots]).T
     x0, y0 = design.region.origin
     targets = cutouts(design.target_data, x - x0, y - y0, half).reshape(len(slots), -1)[:, near]
-    predicted = np.einsum('sb,sbp->sp', model.coefficients(x, y), design.vectors[slots][:, :, near])
+    predicted = design.convolved(slots, model.coefficients(x, y))[:, near]
     residuals = targets - predicted - model.background(x, y)[:, np.newaxis]
     variances = _variances(design, model, slots).reshape(len(slots), -1)[:, near]
     with np.errstate(all='ignore'):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..threads import map_in_threads
 from .fourier import convolve_stack
 from .weighing import bad_pixels
 from .weights import extra_scatter, influence
@@ -50,7 +51,8 @@ class Sky:
     @classmethod
     def of(cls, design):
         """Look at the sky of the region of a `Design`; None if there is next to none."""
-        sums = [_sums(design, *tile) for tile in _tiles(design.target_data.shape, design.config.rkernel)]
+        tiles = _tiles(design.target_data.shape, design.config.rkernel)
+        sums = map_in_threads(lambda tile: _sums(design, *tile), tiles, design.n_threads)
         sums = [s for s in sums if s is not None]
         return cls(*(np.array(s) for s in zip(*sums, strict=True))) if len(sums) >= FEWEST else None
 
