@@ -19,6 +19,9 @@ cdef struct Substamp:
     Py_ssize_t n_total
     Py_ssize_t size
     Py_ssize_t area
+    float half_nx              # half the sides of the region, which coordinates of the background are in units of
+    float half_ny
+    int order                  # of the background
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
@@ -39,15 +42,14 @@ cdef void background_terms(float x, float y, int order, double *out, Py_ssize_t 
         x_power *= x
 
 
-cdef void lay_out(Substamp *s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, float half_nx, float half_ny,
-                  int order, double *background) noexcept nogil:
+cdef void lay_out(Substamp *s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, double *background) noexcept nogil:
     """Fill in the vectors of a substamp whose first pixel is at (x0, y0), and the terms of its background."""
     cdef Py_ssize_t p
     s.vectors = vectors
     s.background = background
     for p in range(s.area):
-        background_terms((<float> (x0 + p % s.size) - half_nx) / half_nx,
-                         (<float> (y0 + p // s.size) - half_ny) / half_ny, order, background + p, s.area)
+        background_terms((<float> (x0 + p % s.size) - s.half_nx) / s.half_nx,
+                         (<float> (y0 + p // s.size) - s.half_ny) / s.half_ny, s.order, background + p, s.area)
 
 
 cdef inline const double *vector_of(const Substamp *s, Py_ssize_t k) noexcept nogil:
@@ -163,9 +165,13 @@ cdef void right_hand_side(const Substamp *s, const float *target, Py_ssize_t str
     rhs[0], rhs[1], rhs[2], rhs[3], rhs[4], rhs[5], rhs[6], rhs[7] = a, b, c, d, e, f, g, h
 
 
-cdef Substamp shape_of(const double[:, :, ::1] vectors, double[:, :, ::1] gram, Py_ssize_t half_width):
+cdef Substamp shape_of(const double[:, :, ::1] vectors, double[:, :, ::1] gram, Py_ssize_t half_width, float half_nx,
+                       float half_ny, int order):
     """A substamp that has no vectors yet."""
     cdef Substamp s
+    s.half_nx = half_nx
+    s.half_ny = half_ny
+    s.order = order
     s.n_basis = vectors.shape[1]
     s.n_total = gram.shape[1]
     s.size = 2 * half_width + 1
@@ -173,13 +179,12 @@ cdef Substamp shape_of(const double[:, :, ::1] vectors, double[:, :, ::1] gram, 
     return s
 
 
-cdef void multiply(Substamp s, const double *vectors, const float *target, Py_ssize_t stride, Py_ssize_t x0,
-                   Py_ssize_t y0, float half_nx, float half_ny, int order, double *work, double *gram,
-                   double *rhs) noexcept nogil:
+cdef void multiply(Substamp s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, const float *target,
+                   Py_ssize_t stride, double *work, double *gram, double *rhs) noexcept nogil:
     """Fill ``gram`` and ``rhs`` of one substamp."""
     cdef Py_ssize_t first = 0, k, room = padded(s.n_total)
     cdef double *some = work + (CHUNK + room) * room
-    lay_out(&s, vectors, x0, y0, half_nx, half_ny, order, some + TOGETHER)
+    lay_out(&s, vectors, x0, y0, some + TOGETHER)
     gram_matrix(&s, NULL, NULL, work, gram, NULL)
     while first < s.n_total:
         right_hand_side(&s, target, stride, first, some)
@@ -188,12 +193,11 @@ cdef void multiply(Substamp s, const double *vectors, const float *target, Py_ss
         first += TOGETHER
 
 
-cdef void multiply_weighted(Substamp s, const double *vectors, const double *targets, const double *roots,
-                            Py_ssize_t x0, Py_ssize_t y0, float half_nx, float half_ny, int order, double *work,
-                            double *gram, double *rhs) noexcept nogil:
+cdef void multiply_weighted(Substamp s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, const double *targets,
+                            const double *roots, double *work, double *gram, double *rhs) noexcept nogil:
     """The same with weights."""
     cdef Py_ssize_t k, room = padded(s.n_total)
-    lay_out(&s, vectors, x0, y0, half_nx, half_ny, order, work + (CHUNK + room) * room + TOGETHER)
+    lay_out(&s, vectors, x0, y0, work + (CHUNK + room) * room + TOGETHER)
     for k in range(s.n_total):
         rhs[k] = 0
     gram_matrix(&s, roots, targets, work, gram, rhs)
@@ -213,13 +217,13 @@ def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, c
     `work_size` per thread.
     """
     cdef Py_ssize_t i
-    cdef Substamp substamp = shape_of(vectors, gram, half_width)
+    cdef Substamp substamp = shape_of(vectors, gram, half_width, <float> (0.5 * target.shape[1]),
+                                      <float> (0.5 * target.shape[0]), background_order)
     cdef int n_threads = <int> work.shape[0]
     for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        multiply(substamp, &vectors[slots[i], 0, 0], &target[yc[i] - half_width, xc[i] - half_width], target.shape[1],
-                 xc[i] - half_width, yc[i] - half_width, <float> (0.5 * target.shape[1]),
-                 <float> (0.5 * target.shape[0]), background_order, &work[threadid(), 0], &gram[slots[i], 0, 0],
-                 &rhs[slots[i], 0])
+        multiply(substamp, &vectors[slots[i], 0, 0], xc[i] - half_width, yc[i] - half_width,
+                 &target[yc[i] - half_width, xc[i] - half_width], target.shape[1], &work[threadid(), 0],
+                 &gram[slots[i], 0, 0], &rhs[slots[i], 0])
 
 
 def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, const int[::1] xc, const int[::1] yc,
@@ -232,9 +236,8 @@ def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, 
     ``vectors[slots[i]]``; targets are finite. ``half_nx`` and ``half_ny`` are half the sides of the region.
     """
     cdef Py_ssize_t i
-    cdef Substamp substamp = shape_of(vectors, gram, half_width)
+    cdef Substamp substamp = shape_of(vectors, gram, half_width, half_nx, half_ny, background_order)
     cdef int n_threads = <int> work.shape[0]
     for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        multiply_weighted(substamp, &vectors[slots[i], 0, 0], &targets[i, 0], &roots[i, 0], xc[i] - half_width,
-                          yc[i] - half_width, half_nx, half_ny, background_order, &work[threadid(), 0], &gram[i, 0, 0],
-                          &rhs[i, 0])
+        multiply_weighted(substamp, &vectors[slots[i], 0, 0], xc[i] - half_width, yc[i] - half_width, &targets[i, 0],
+                          &roots[i, 0], &work[threadid(), 0], &gram[i, 0, 0], &rhs[i, 0])
