@@ -32,14 +32,14 @@ def convolve(image, variance, flags, kernels, step, plain, good_fraction):
     """Convolved image, variance and flags, NaN and 0 in the frame, and what the sums would be without signs and sky."""
     (ny, nx), r = image.shape, kernels.shape[-1] // 2
     out, variance_out, sizes = np.full((3, ny, nx), np.nan)
-    flags_out = np.zeros((ny, nx), int)
+    flags_out, level = np.zeros((ny, nx), int), np.median(image)
     for y in range(r, ny - r):
         for x in range(r, nx - r):
             k = kernels[(y - r) // step, (x - r) // step][::-1, ::-1]
             footprint = np.s_[y - r:y + r + 1, x - r:x + r + 1]
             out[y, x] = (image[footprint] * k).sum()
             variance_out[y, x] = (variance[footprint] * (k if plain else k*k)).sum()
-            sizes[y, x] = ((np.abs(image[footprint]) + np.median(image)) * np.abs(k)).sum()
+            sizes[y, x] = ((np.abs(image[footprint]) + level) * np.abs(k)).sum()
             flags_out[y, x] = verdict(flags[y, x], flags[footprint], np.abs(k), good_fraction)
     return out, variance_out, flags_out, sizes
 
