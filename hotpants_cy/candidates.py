@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .checks import checked, real
+from .checks import checked, positive
 from .inspection.drawing import add_picture
 from .products.correlation import DifferenceNoise
 from .products.position import likeliest_offset
@@ -149,7 +149,7 @@ def find_candidates(result, threshold=5.0, *, images=None):
     >>> bool(all(table['snr'][:4] > 10))
     True
     """
-    threshold = checked('threshold', threshold, real(0, above=True))
+    threshold = checked('threshold', threshold, positive())
     images = result._scores if images is None else images
     difference, score = result.difference, images.score
     data = np.where(difference.mask, np.nan, difference.data).astype(float)

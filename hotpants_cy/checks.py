@@ -8,7 +8,8 @@ import operator
 
 import numpy as np
 
-__all__ = ['basis_images', 'boolean', 'checked', 'choice', 'corners', 'integer', 'or_none', 'path', 'real', 'tuple_of']
+__all__ = ['basis_images', 'boolean', 'checked', 'choice', 'corners', 'integer', 'or_none', 'path',
+           'positive', 'real', 'tuple_of']
 
 
 def checked(name, value, rule):
@@ -40,6 +41,11 @@ def real(low=-math.inf, high=math.inf, *, above=False, finite=True):
     if high == math.inf:
         return check, f'a number above {low:g}' if above else f'a number from {low:g} up'
     return check, f'a number from {low:g} to {high:g}'
+
+
+def positive(words='a number above zero'):
+    """A number above zero."""
+    return real(0, above=True)[0], words
 
 
 def integer(low, high, *, or_boolean=False):

@@ -202,5 +202,5 @@ def test_nothing_found_is_a_table_of_no_rows(found):
 
 
 def test_a_threshold_must_be_above_zero(found):
-    with pytest.raises(InputError, match='threshold=0 is impossible'):
+    with pytest.raises(InputError, match='above zero'):
         find_candidates(found[2], 0, images=found[1])

@@ -42,14 +42,14 @@ cdef void background_terms(float x, float y, int order, double *out, Py_ssize_t 
         x_power *= x
 
 
-cdef void lay_out(Substamp *s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, double *background) noexcept nogil:
+cdef void lay_out(Substamp *s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, double *work) noexcept nogil:
     """Fill in the vectors of a substamp whose first pixel is at (x0, y0), and the terms of its background."""
     cdef Py_ssize_t p
     s.vectors = vectors
-    s.background = background
+    s.background = work + (CHUNK + padded(s.n_total)) * padded(s.n_total)      # behind what `gram_matrix` needs
     for p in range(s.area):
         background_terms((<float> (x0 + p % s.size) - s.half_nx) / s.half_nx,
-                         (<float> (y0 + p // s.size) - s.half_ny) / s.half_ny, s.order, background + p, s.area)
+                         (<float> (y0 + p // s.size) - s.half_ny) / s.half_ny, s.order, s.background + p, s.area)
 
 
 cdef inline const double *vector_of(const Substamp *s, Py_ssize_t k) noexcept nogil:
@@ -182,9 +182,9 @@ cdef Substamp shape_of(const double[:, :, ::1] vectors, double[:, :, ::1] gram, 
 cdef void multiply(Substamp s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, const float *target,
                    Py_ssize_t stride, double *work, double *gram, double *rhs) noexcept nogil:
     """Fill ``gram`` and ``rhs`` of one substamp."""
-    cdef Py_ssize_t first = 0, k, room = padded(s.n_total)
-    cdef double *some = work + (CHUNK + room) * room
-    lay_out(&s, vectors, x0, y0, some + TOGETHER)
+    cdef Py_ssize_t first = 0, k
+    cdef double[TOGETHER] some
+    lay_out(&s, vectors, x0, y0, work)
     gram_matrix(&s, NULL, NULL, work, gram, NULL)
     while first < s.n_total:
         right_hand_side(&s, target, stride, first, some)
@@ -196,8 +196,8 @@ cdef void multiply(Substamp s, const double *vectors, Py_ssize_t x0, Py_ssize_t 
 cdef void multiply_weighted(Substamp s, const double *vectors, Py_ssize_t x0, Py_ssize_t y0, const double *targets,
                             const double *roots, double *work, double *gram, double *rhs) noexcept nogil:
     """The same with weights."""
-    cdef Py_ssize_t k, room = padded(s.n_total)
-    lay_out(&s, vectors, x0, y0, work + (CHUNK + room) * room + TOGETHER)
+    cdef Py_ssize_t k
+    lay_out(&s, vectors, x0, y0, work)
     for k in range(s.n_total):
         rhs[k] = 0
     gram_matrix(&s, roots, targets, work, gram, rhs)
@@ -205,7 +205,7 @@ cdef void multiply_weighted(Substamp s, const double *vectors, Py_ssize_t x0, Py
 
 def work_size(Py_ssize_t n_total, Py_ssize_t size):
     """Length of the work array that `products` needs per thread."""
-    return (CHUNK + padded(n_total)) * padded(n_total) + TOGETHER + n_total * size * size
+    return (CHUNK + padded(n_total)) * padded(n_total) + n_total * size * size
 
 
 def products(const float[:, ::1] target, const int[::1] xc, const int[::1] yc, const int[::1] slots,

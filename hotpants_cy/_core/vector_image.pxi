@@ -183,10 +183,10 @@ cdef void prepare_image(const Group *g) noexcept nogil:
         for x in range(g.nx):
             row[x] = row[x] - level
             bad |= not fabsf(row[x]) <= largest
-    if bad and by_thirds(g.width):
-        e.sky[2] = 1
-    elif by_thirds(g.width) and e.sky[2] == 0:
-        prepare_thirds(g, &e.thirds)
+    if by_thirds(g.width):
+        e.sky[2] = e.sky[2] or bad
+        if e.sky[2] == 0:
+            prepare_thirds(g, &e.thirds)
 
 
 cdef Py_ssize_t list_bright(const Block *b, const Group *g, const Extra *e, Py_ssize_t x) noexcept nogil:

@@ -10,7 +10,7 @@ from astropy.nddata import VarianceUncertainty
 from astropy.table import QTable
 from scipy.spatial import cKDTree
 
-from ..checks import checked, or_none, real
+from ..checks import checked, or_none, positive
 from ..exceptions import InputError
 from ..inputs.bits import Bits
 from ..inputs.frame import Frame, as_frame
@@ -108,7 +108,7 @@ def _values(image):
 
 
 def _check_gain(gain, flux):
-    checked('gain', gain, real(0, above=True))
+    checked('gain', gain, positive())
     if (flux < 0).any():
         raise InputError('for a negative flux no photon noise can be drawn; put such sources '
                          f'({np.sum(flux < 0)} of {counted(len(flux), "source")}) into the template with the sign '
@@ -184,10 +184,10 @@ def recovery(result, sources, *, into='science', threshold=5.0, radius=None, kno
     """
     if into not in ('science', 'template'):
         raise InputError(f"into={into!r} is unknown: it must be 'science' or 'template'")
-    radius = checked('radius', radius, or_none(real(0, above=True)))
+    radius = checked('radius', radius, or_none(positive()))
     frame, (ny, nx) = result._hot.science, result.difference.shape
     xy, true = sources_of(sources, result.difference)
-    radius = result.psf.fwhm(nx // 2, ny // 2) if radius is None else float(radius)
+    radius = result.psf.fwhm(nx // 2, ny // 2) if radius is None else radius
     scales = np.array([_scale(result, x, y, into) for x, y in xy])
     measured = np.array([result._scores.measure(x, y) for x, y in xy]).reshape(-1, 3)
     flux, error, fraction = measured.T

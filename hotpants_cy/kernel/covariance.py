@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..threads import map_in_threads
-from .fourier import convolve_stack
+from .fourier import convolve_stack, in_single
 
 __all__ = ['bias_of_noise', 'fit_covariance']
 
@@ -82,12 +82,10 @@ def _led_back(parts):
 def _noise_products(design, sight, weighing, kernels, k):
     """Covariance of the right hand side of one substamp."""
     weighted, size = design.all_vectors(sight, k) * weighing.weights[k], design.config.substamp_width
-    variance = sight.source_variance[k].ravel()
-    # how each pixel of the source enters: W X correlated with the kernel; single precision is plenty for an error, but
-    # not for units in which images are tiny
-    largest, most = max(np.abs(weighted).max(), 1e-300), max(variance.max(), 1e-300)
-    spread = convolve_stack((weighted / largest).reshape(-1, size, size).astype(np.float32),
-                            kernels[k:k + 1, ::-1, ::-1].astype(np.float32), whole=True).reshape(len(weighted), -1)
-    from_source = (spread * (variance / most).astype(np.float32)) @ spread.T * (largest**2 * most)
+    # how each pixel of the source enters: W X correlated with the kernel; single precision is plenty for an error
+    (pictures, largest), (variance, most) = in_single(weighted), in_single(sight.source_variance[k].ravel())
+    spread = convolve_stack(pictures.reshape(-1, size, size), kernels[k:k + 1, ::-1, ::-1], whole=True)
+    spread = spread.reshape(len(weighted), -1)
+    from_source = (spread * variance) @ spread.T * (largest**2 * most)
     scattered = weighing.scatter * (weighted @ weighing.light(k))
     return (weighted * weighing.white[k]) @ weighted.T + from_source + np.outer(scattered, scattered)

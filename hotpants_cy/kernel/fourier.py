@@ -6,7 +6,7 @@ import numpy as np
 
 from ..instructions import convolution_loops
 
-__all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'rounding_stays_small']
+__all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'in_single', 'rounding_stays_small']
 
 # Measured (benchmarks/crossover.py): an FFT pays when a block costs this many taps per point and doubling of its FFT;
 # by how many pixels the loops for sums take at a time. Those that take one are there to repeat the sums of C exactly.
@@ -78,7 +78,7 @@ def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):
 
 
 def convolve_stack(pictures, kernels, whole=False, n_threads=1):
-    """Convolve each picture of a stack with its kernel.
+    """Convolve each picture of a stack with its kernel, in the precision of the pictures.
 
     Parameters
     ----------
@@ -98,9 +98,16 @@ def convolve_stack(pictures, kernels, whole=False, n_threads=1):
     (ny, nx), width = pictures.shape[1:], kernels.shape[1]
     shape = ny + width - 1, nx + width - 1
     lengths = [_length(n) for n in (shape if whole else (ny, nx))]
-    product = fft.rfft2(pictures, lengths, workers=n_threads) * fft.rfft2(kernels, lengths, workers=n_threads)
+    product = fft.rfft2(pictures, lengths, workers=n_threads)
+    product *= fft.rfft2(kernels.astype(pictures.dtype), lengths, workers=n_threads)
     cut = np.s_[:, :shape[0], :shape[1]] if whole else np.s_[:, width - 1:ny, width - 1:nx]
     return fft.irfft2(product, lengths, workers=n_threads)[cut]
+
+
+def in_single(values):
+    """Numbers over the largest of them, in single precision, whatever their unit; and the largest."""
+    largest = max(np.abs(values).max(initial=0), 1e-300)
+    return (values / largest).astype(np.float32), largest
 
 
 def _length(n):

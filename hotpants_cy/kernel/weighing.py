@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..stamps.shapes import cutouts
-from .fourier import convolve_stack
+from .fourier import convolve_stack, in_single
 from .weights import (
     LARGEST_ERROR,
     core_errors,
@@ -187,10 +187,8 @@ def _through(sight, kernels, good_fraction, n_threads):
     Far from a saturated star the kernel has little weight on it, and still brings in more of its wrong light than a
     robust loss would notice.
     """
-    # single precision is plenty for a variance
-    most = max(sight.source_variance.max(initial=0), 1e-300)
-    variance = convolve_stack((sight.source_variance / most).astype(np.float32), np.square(kernels).astype(np.float32),
-                              n_threads=n_threads)
+    pictures, most = in_single(sight.source_variance)                # plenty for a variance
+    variance = convolve_stack(pictures, kernels**2, n_threads=n_threads)
     variance = np.maximum(variance, 0).reshape(sight.target.shape) * most
     good = sight.good.copy()
     hit = np.flatnonzero(sight.source_bad.any(axis=(1, 2)))
@@ -209,8 +207,8 @@ def _compared(sight, kernels, residual, variance, model_variance, light, n_threa
     change, signal = flux_changes(residual, variance, model_variance, light)
     # each pixel of the source enters by what the kernel has spread it to
     size, filters = sight.source_variance.shape[1] - kernels.shape[1] + 1, light / variance
-    spread = convolve_stack(filters.reshape(-1, size, size).astype(np.float32),
-                            kernels[:, ::-1, ::-1].astype(np.float32), whole=True, n_threads=n_threads)
+    spread = convolve_stack(filters.reshape(-1, size, size).astype(np.float32), kernels[:, ::-1, ::-1], whole=True,
+                            n_threads=n_threads)
     noise = (np.sum(filters**2 * (variance - model_variance), axis=1)
              + np.sum(np.square(spread, dtype=float) * sight.source_variance, axis=(1, 2)))
     squared_errors = np.maximum(noise, 1e-100) / signal**2

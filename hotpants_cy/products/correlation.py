@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checks import checked, real
+from ..checks import checked, positive
 from ..exceptions import InputError, NotSupportedError
 from ..inputs.bits import Bits
 from ..inputs.planes import as_array
@@ -214,7 +214,7 @@ class DifferenceNoise:
             In the unit of the difference; NaN where no pixel is good.
         """
         from photutils.aperture import CircularAperture
-        radius = checked('radius', radius, (real(0, above=True)[0], 'a number of pixels above zero'))
+        radius = checked('radius', radius, positive('a number of pixels above zero'))
         half = math.ceil(radius) + 1
 
         def weights(field, x, y, ix, iy):
