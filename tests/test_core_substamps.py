@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from hotpants_cy._core import products as compiled
 from hotpants_cy._core import substamps
@@ -195,6 +195,16 @@ def test_no_substamp_is_no_work():
     gram, rhs = products(picture(1), none, none, none, 3, 1, np.zeros((2, 4, 49)), 2)
     assert np.isnan(gram).all()
     assert np.isnan(rhs).all()
+
+
+@pytest.mark.parametrize('n_vectors', [1, 3, 4, 9])
+@pytest.mark.parametrize('n_threads', [1, 3])
+def test_vectors_are_summed_up_with_the_factors_of_each_substamp(n_vectors, n_threads):
+    rng, slots = np.random.default_rng(n_vectors), shuffled(5, 8)
+    vectors, factors = rng.normal(size=(8, n_vectors, 49)), rng.normal(size=(5, n_vectors))
+    out = np.full((5, 49), np.nan)
+    compiled.combinations(vectors, slots, factors, out, n_threads)
+    assert_allclose(out, np.einsum('kn,knp->kp', factors, vectors[slots]), rtol=1e-13, atol=1e-13)
 
 
 # -- merits -----------------------------------------------------------------------------------------

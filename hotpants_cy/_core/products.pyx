@@ -241,3 +241,33 @@ def weighted_products(const double[:, ::1] targets, const double[:, ::1] roots, 
     for i in prange(xc.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
         multiply_weighted(substamp, &vectors[slots[i], 0, 0], xc[i] - half_width, yc[i] - half_width, &targets[i, 0],
                           &roots[i, 0], &work[threadid(), 0], &gram[i, 0, 0], &rhs[i, 0])
+
+
+# -- combinations of vectors -----------------------------------------------------------------------
+
+cdef void combine(const double *vectors, const double *factors, Py_ssize_t n_vectors, Py_ssize_t area,
+                  double *out) noexcept nogil:
+    """Sum of vectors times factors, four of them at a time."""
+    cdef Py_ssize_t n = 0, p
+    cdef const double *a
+    cdef double first, second, third, fourth
+    for p in range(area):
+        out[p] = 0
+    while n + 4 <= n_vectors:
+        a = vectors + n * area
+        first, second, third, fourth = factors[n], factors[n + 1], factors[n + 2], factors[n + 3]
+        for p in range(area):
+            out[p] += (first * a[p] + second * a[p + area]) + (third * a[p + 2 * area] + fourth * a[p + 3 * area])
+        n += 4
+    while n < n_vectors:
+        for p in range(area):
+            out[p] += factors[n] * vectors[n * area + p]
+        n += 1
+
+
+def combinations(const double[:, :, ::1] vectors, const int[::1] slots, const double[:, ::1] factors,
+                 double[:, ::1] out, int n_threads):
+    """Fill each row of ``out`` with the vectors at one of ``slots``, summed up with the factors of that row."""
+    cdef Py_ssize_t i
+    for i in prange(slots.shape[0], nogil=True, schedule='static', num_threads=n_threads):
+        combine(&vectors[slots[i], 0, 0], &factors[i, 0], vectors.shape[1], vectors.shape[2], &out[i, 0])

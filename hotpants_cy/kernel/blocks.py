@@ -4,6 +4,7 @@ import numpy as np
 
 from ..instructions import convolution_loops, loops
 from ..progress import in_parts
+from ..threads import map_in_threads
 from .convolution import NO_PLANE
 from .fourier import convolve_by_fft, fft_is_faster
 from .spatial import Monomials
@@ -54,16 +55,19 @@ def block_terms(model):
 
 
 def convolve_rows_by_fft(model, task, term_kernels, x_terms, y_terms):
-    """Convolve one row of blocks after the other by FFT."""
+    """Convolve one row of blocks after the other by FFT, several in threads."""
     data, (out, variance_out, _), (constant, *varying) = task.data, task.planes, term_kernels
     step, half, width = model.block_width, model.half_width, model.basis.width
-    for start, stop in in_parts(len(y_terms), 'convolving by FFT', whole=False):
-        for j in range(start, stop):
-            rows = slice(j * step, min((j + 1) * step + 2 * half, len(data)))
-            if rows.stop - rows.start <= 2 * half:
-                break
-            kernels = (constant + (x_terms * y_terms[j]) @ varying).reshape(-1, width, width)
-            convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out, task.n_threads)
-            if variance_out.size:
-                convolve_by_fft(task.seen_variance(rows), kernels if task.plain_variance else kernels**2, half, step,
-                                rows.start + half, variance_out, task.n_threads)
+
+    def convolve_row(j):
+        rows = slice(j * step, min((j + 1) * step + 2 * half, len(data)))
+        if rows.stop - rows.start <= 2 * half:
+            return
+        kernels = (constant + (x_terms * y_terms[j]) @ varying).reshape(-1, width, width)
+        convolve_by_fft(data[rows], kernels, half, step, rows.start + half, out)
+        if variance_out.size:
+            convolve_by_fft(task.seen_variance(rows), kernels if task.plain_variance else kernels**2, half, step,
+                            rows.start + half, variance_out)
+    for start, stop in in_parts(-(-len(y_terms) // task.n_threads), 'convolving by FFT', whole=False):
+        rows = range(start * task.n_threads, min(stop * task.n_threads, len(y_terms)))
+        map_in_threads(convolve_row, rows, task.n_threads)

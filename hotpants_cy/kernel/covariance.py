@@ -1,7 +1,10 @@
 """Errors of the coefficients of a kernel: how the noise of both images enters them."""
 
+import math
+
 import numpy as np
 
+from ..instructions import loops
 from ..threads import map_in_threads
 from .fourier import convolve_stack, in_single
 
@@ -35,7 +38,7 @@ def fit_covariance(design, sight, weighing, equations, model):
     kernels = model.images(sight.x, sight.y)
     local = np.array(map_in_threads(lambda k: _noise_products(design, sight, weighing, kernels, k),
                                     range(len(sight.slots)), design.n_threads))
-    noise, _ = design.sum_up_all(sight, np.ascontiguousarray(local), np.zeros(local.shape[:2]))
+    noise, _ = design.sum_up_all(sight, local, np.zeros(local.shape[:2]))
     if design.sky is not None:
         weights, variance = design.sky.weights(model, design.basis, design.config.robust)
         noise += design.sum_up_all(design.sky, *design.sky.products(weights**2 * variance))[0]
@@ -80,12 +83,23 @@ def _led_back(parts):
 
 
 def _noise_products(design, sight, weighing, kernels, k):
-    """Covariance of the right hand side of one substamp."""
-    weighted, size = design.all_vectors(sight, k) * weighing.weights[k], design.config.substamp_width
+    """Covariance of the right hand side of one substamp; without BLAS, whose threads get in the way of ours."""
+    weighted, width = design.all_vectors(sight, k) * weighing.weights[k], design.config.substamp_width
     # how each pixel of the source enters: W X correlated with the kernel; single precision is plenty for an error
-    (pictures, largest), (variance, most) = in_single(weighted), in_single(sight.source_variance[k].ravel())
-    spread = convolve_stack(pictures.reshape(-1, size, size), kernels[k:k + 1, ::-1, ::-1], whole=True)
-    spread = spread.reshape(len(weighted), -1)
-    from_source = (spread * variance) @ spread.T * (largest**2 * most)
-    scattered = weighing.scatter * (weighted @ weighing.light(k))
-    return (weighted * weighing.white[k]) @ weighted.T + from_source + np.outer(scattered, scattered)
+    pictures, largest = in_single(weighted.reshape(-1, width, width))
+    spread = convolve_stack(pictures, kernels[k:k + 1, ::-1, ::-1], whole=True).reshape(len(weighted), -1)
+    scattered = weighing.scatter * np.einsum('kp,p->k', weighted, weighing.light(k))
+    return (_products(weighted, weighing.white[k])
+            + _products(spread.astype(float), sight.source_variance[k].ravel()) * largest**2
+            + np.outer(scattered, scattered))
+
+
+def _products(vectors, weights):
+    """Products (n, n) of n vectors with one another under weights."""
+    n, area = vectors.shape
+    width, order, nowhere = math.isqrt(area), -1, np.zeros(1, np.int32)         # there is no background to be added
+    products, compiled = np.empty((1, n, n)), loops('products')
+    compiled.weighted_products(np.zeros((1, area)), np.sqrt(weights)[np.newaxis], nowhere, nowhere, nowhere, width // 2,
+                               order, 1, 1, vectors[np.newaxis], products, np.empty((1, n)),
+                               np.empty((1, compiled.work_size(n, width))))
+    return products[0]

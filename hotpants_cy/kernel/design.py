@@ -89,7 +89,10 @@ class Design:
 
     def convolved(self, slots, coefficients):
         """Substamps at ``slots``, each under the kernel with its row of coefficients, (n, pixels)."""
-        return np.array([a @ self.vectors[k] for k, a in zip(slots, coefficients, strict=True)])  # nothing is copied
+        out = np.empty((len(slots), self.vectors.shape[2]))
+        loops('products').combinations(self.vectors, np.asarray(slots, np.int32), np.ascontiguousarray(coefficients),
+                                       out, self.n_threads)
+        return out
 
     def _core_variances(self):
         """Mean variance in the core of each star."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from ..instructions import convolution_loops
+from ..threads import map_in_threads
 
 __all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'in_single', 'rounding_stays_small']
 
@@ -13,6 +14,7 @@ __all__ = ['convolve_by_fft', 'convolve_stack', 'fft_is_faster', 'in_single', 'r
 TAPS_PER_POINT = {16: 420, 8: 500, 4: 100, 1: math.inf}
 # Rounding spreads over a whole block: no pixel may be this many times the scatter of the image.
 RANGE = 1e8
+AT_A_TIME = 32                                   # pictures of a stack, whose transforms stay in the caches
 
 
 def fft_is_faster(data, width, step):
@@ -45,7 +47,7 @@ def rounding_stays_small(plane):
     return bool(brightest < RANGE * scatter)
 
 
-def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):
+def convolve_by_fft(plane, kernels, half, step, start, out):
     """Convolve one row of blocks, each with its own kernel.
 
     Parameters
@@ -60,7 +62,6 @@ def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):
         First row of the blocks in ``out``.
     out : float32 array
         Gets the rows of the blocks, but for the frame of half a kernel.
-    n_threads : int
     """
     from scipy import fft
     n, width, ny = len(kernels), 2 * half + 1, plane.shape[0] - 2 * half
@@ -70,9 +71,9 @@ def convolve_by_fft(plane, kernels, half, step, start, out, n_threads):
     patches = np.lib.stride_tricks.as_strided(padded, (n, plane.shape[0], step + 2 * half),
                                               (step * columns, rows, columns), writeable=False)
     shape = _length(plane.shape[0]), _length(step + 2 * half)
-    product = fft.rfft2(patches, shape, workers=n_threads)
-    product *= fft.rfft2(kernels, shape, workers=n_threads)
-    blocks = fft.irfft2(product, shape, workers=n_threads)[:, width - 1:width - 1 + ny, width - 1:width - 1 + step]
+    product = fft.rfft2(patches, shape)
+    product *= fft.rfft2(kernels, shape)
+    blocks = fft.irfft2(product, shape)[:, width - 1:width - 1 + ny, width - 1:width - 1 + step]
     nx = out.shape[1] - 2 * half
     out[start:start + ny, half:half + nx] = blocks.transpose(1, 0, 2).reshape(ny, -1)[:, :nx]
 
@@ -98,10 +99,14 @@ def convolve_stack(pictures, kernels, whole=False, n_threads=1):
     (ny, nx), width = pictures.shape[1:], kernels.shape[1]
     shape = ny + width - 1, nx + width - 1
     lengths = [_length(n) for n in (shape if whole else (ny, nx))]
-    product = fft.rfft2(pictures, lengths, workers=n_threads)
-    product *= fft.rfft2(kernels.astype(pictures.dtype), lengths, workers=n_threads)
     cut = np.s_[:, :shape[0], :shape[1]] if whole else np.s_[:, width - 1:ny, width - 1:nx]
-    return fft.irfft2(product, lengths, workers=n_threads)[cut]
+
+    def convolved(first):
+        some = slice(first, first + AT_A_TIME)
+        product = fft.rfft2(pictures[some], lengths)
+        product *= fft.rfft2((kernels if len(kernels) == 1 else kernels[some]).astype(pictures.dtype), lengths)
+        return fft.irfft2(product, lengths)[cut]
+    return np.concatenate(map_in_threads(convolved, range(0, len(pictures), AT_A_TIME), n_threads))
 
 
 def in_single(values):

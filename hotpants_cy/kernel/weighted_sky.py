@@ -118,11 +118,11 @@ def _sums(design, x, y, size):
         return None
     # a convolved image sums up to the kernel times the sums of the image at all offsets
     sums = convolve_stack(source.data[np.newaxis], empty[np.newaxis, ::-1, ::-1].astype(float))[0, ::-1, ::-1]
-    convolved = design.basis.images.reshape(len(design.basis), -1) @ sums.ravel()
+    convolved = np.einsum('kyx,yx->k', design.basis.images, sums)        # not by BLAS, which has threads of its own
     xs, ys = x0 + x + np.arange(size, dtype=float), y0 + y + np.arange(size, dtype=float)
     along_x, along_y = design.background_terms.factors(*design.frame.normalise(xs, ys))
-    background = np.sum((empty @ along_x) * along_y, axis=0)
-    return (np.sum(empty @ xs) / n, np.sum(ys @ empty) / n, float(n), np.sum(target.data[inside], where=empty),
+    background = np.sum(np.einsum('yx,xk->yk', empty, along_x) * along_y, axis=0)
+    return (empty.sum(axis=0) @ xs / n, empty.sum(axis=1) @ ys / n, float(n), np.sum(target.data[inside], where=empty),
             np.concatenate([convolved, background]),
             *(np.sum(section.variance[inside], where=empty) for section in (target, source)))
 

@@ -5,7 +5,7 @@ Arrays are of shape (n stars, pixels of a substamp) throughout.
 
 import numpy as np
 
-__all__ = ['LARGEST_ERROR', 'LOSSES', 'bisect', 'core_errors', 'extra_scatter', 'influence', 'middle', 'model_error',
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'core_errors', 'extra_scatter', 'influence', 'middle', 'model_error',
            'predicted_variance', 'sensitivity']
 
 #: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
@@ -15,8 +15,8 @@ LOSSES = {'huber': 1.345, 'tukey': 4.685}
 LARGEST_ERROR = 0.2          # of the model, relative
 BRIGHT = 5.0                 # sigmas over the sky of the pixels that tell it
 ENOUGH = 50                  # such pixels
+SAMPLE = 50_000              # pixels that are plenty for a slope
 CORE = 13                    # brightest pixels of a star: those within two pixels of its peak
-STEPS = 30                   # of bisection
 
 
 def influence(deviations, loss):
@@ -107,13 +107,15 @@ def predicted_variance(target, model, target_variance, model_variance, good):
 
 def _moved(variance, noise, signal, total, good):
     """Variance without its slope with the noise of the pixels that it was made from."""
-    usual = good & (np.abs(noise) < 4 * np.sqrt(total)) & (total > 0)
+    every = max(1, variance.size // SAMPLE) | 1                      # odd, so that no column is left out
+    v, e, s, t, ok = (a.reshape(-1)[::every] for a in (variance, noise, signal, total, good))
+    usual = ok & (np.abs(e) < 4 * np.sqrt(t)) & (t > 0)
     if np.count_nonzero(usual) < ENOUGH:
         return variance
-    terms = np.stack([np.ones_like(signal[usual]), signal[usual], noise[usual]])
+    terms = np.stack([np.ones(np.count_nonzero(usual)), s[usual], e[usual]])
     # bright pixels, whose variance is known best in per cent, do not decide alone
-    weighted = terms / np.square(total[usual])
-    matrix, vector = weighted @ terms.T, weighted @ variance[usual]
+    weighted = terms / np.square(t[usual])
+    matrix, vector = weighted @ terms.T, weighted @ v[usual]
     scales = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     slope = (scales * np.linalg.lstsq(matrix * scales * scales[:, np.newaxis], vector * scales, rcond=1e-12)[0])[2]
     return variance - max(slope, 0.0) * noise
@@ -192,19 +194,7 @@ def extra_scatter(sizes, variances, scales, largest, weights=None):
     -------
     float
     """
-    def typical(scatter):
-        deviations = sizes / np.sqrt(variances + scatter**2 * scales)
-        return 1.4826 * (np.median(deviations) if weights is None else weighted_median(deviations, weights))
-
-    if not len(sizes) or typical(0.0) <= 1:
-        return 0.0
-    return bisect(lambda scatter: typical(scatter) > 1, largest, STEPS)
-
-
-def bisect(too_small, high, steps):
-    """Least value between 0 and ``high`` that is not too small, by so many steps of bisection."""
-    low = 0.0
-    for _ in range(steps):
-        value = 0.5 * (low + high)
-        low, high = (value, high) if too_small(value) else (low, value)
-    return high
+    # half of the deviations are below 1 / 1.4826 where half of these squares are below that of the scatter
+    squares = (1.4826**2 * np.square(sizes) - variances) / scales
+    middle_one = np.median(squares) if weights is None else weighted_median(squares, weights)
+    return float(np.sqrt(np.clip(middle_one, 0, largest**2)))

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..inputs.bits import Bits
-from ..kernel.weights import bisect
 
 __all__ = ['Misfit', 'excess_scatter']
 
@@ -227,13 +226,14 @@ def excess_scatter(values, variances, scales, groups, most=np.inf):
     def excess(scatter):
         return weights * (_loss(values**2 / (variances + scatter**2 * scales)) - _EXPECTED)
 
-    def too_small(scatter):
-        return excess(scatter).sum() > 0
-
     of_groups = np.bincount(index, excess(0.0))
     if not of_groups.sum() > SURE * np.sqrt(np.sum(of_groups**2)):
         return 0.0
-    return bisect(too_small, LARGEST, STEPS)
+    low, high = 0.0, LARGEST
+    for _ in range(STEPS):
+        scatter = 0.5 * (low + high)
+        low, high = (scatter, high) if excess(scatter).sum() > 0 else (low, scatter)
+    return high
 
 
 def _loss(squares):
