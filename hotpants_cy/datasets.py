@@ -9,6 +9,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 from astropy.wcs import WCS
 
+from .checks import checked, positive, real
 from .exceptions import InputError
 from .simulated_psf import PSF
 from .words import counted
@@ -137,9 +138,9 @@ def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n
     """
     shape = tuple(int(n) for n in np.atleast_1d(shape))
     _check(shape, profile, saturation, n_saturated,
-           positive={'science_fwhm': science_fwhm, 'template_fwhm': template_fwhm, 'flux_ratio': flux_ratio,
-                     'gain': gain, 'science_sky': science_sky, 'template_sky': template_sky},
-           not_negative={'read_noise': read_noise, 'template_noise': template_noise, 'n_transients': n_transients})
+           above_zero={'science_fwhm': science_fwhm, 'template_fwhm': template_fwhm, 'flux_ratio': flux_ratio,
+                       'gain': gain, 'science_sky': science_sky, 'template_sky': template_sky},
+           not_negative={'read_noise': read_noise, 'template_noise': template_noise or 0, 'n_transients': n_transients})
     # a stream for each part, so that changing one leaves the others alone
     star_rng, transient_rng, *noise_rngs = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     science_psf = PSF(science_fwhm, profile, beta, variation, shape)
@@ -164,17 +165,16 @@ def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n
                          (science_sky - flux_ratio * template_sky) / gain)
 
 
-def _check(shape, profile, saturation, n_saturated, positive, not_negative):
+def _check(shape, profile, saturation, n_saturated, above_zero, not_negative):
     """Raise an InputError for what cannot be simulated."""
     if len(shape) != 2 or min(shape) < 2:
         raise InputError(f'shape={shape} is impossible: it must be (ny, nx) of at least 2 pixels each')
     if profile not in ('moffat', 'gaussian'):
         raise InputError(f"profile={profile!r} is unknown: it must be 'moffat' or 'gaussian'")
-    for values, words, holds in ((positive, 'above zero', lambda v: v > 0),
-                                 (not_negative, 'zero or more', lambda v: v >= 0)):
-        for name, value in values.items():
-            if not holds(value):
-                raise InputError(f'{name}={value} is impossible: it must be {words}')
+    for name, value in above_zero.items():
+        checked(name, value, positive())
+    for name, value in not_negative.items():
+        checked(name, value, real(0))
     if n_saturated and saturation is None:
         raise InputError(f'n_saturated={n_saturated} needs a level: give saturation in adu too')
 

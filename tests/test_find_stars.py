@@ -305,6 +305,7 @@ def test_the_image_stays_as_it_was(pair):
 
 @pytest.mark.parametrize(('options', 'words'), [
     ({'fwhm': 0}, 'fwhm=0 is impossible'), ({'threshold': -1}, 'threshold=-1'), ({'n_brightest': 'all'}, 'n_brightest'),
+    ({'n_brightest': 7.5}, 'n_brightest=7.5'), ({'avoid_radius': -1}, 'avoid_radius=-1'),
     ({'mask': np.zeros((3, 3), bool)}, 'shape'), ({'saturation': 3 * u.s}, 'saturation=3.0 s does not convert'),
     ({'avoid': object()}, 'avoid')])
 def test_what_cannot_be_is_an_error(pair, options, words):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from ..checks import checked, integer, or_none, positive, real
 from ..exceptions import InputError
 from ..inputs.frame import as_frame
 from .peaks import Peaks, Sky, boxes_around
@@ -111,7 +112,9 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
     >>> bool(abs(stars.meta['fwhm'] / 3.6 - 1) < 0.1)
     True
     """
-    _check(fwhm=fwhm, threshold=threshold, n_brightest=n_brightest)
+    fwhm, threshold = checked('fwhm', fwhm, or_none(positive())), checked('threshold', threshold, positive())
+    n_brightest = checked('n_brightest', n_brightest, integer(1, 2**31 - 1))
+    avoid_radius = checked('avoid_radius', avoid_radius, real(0))
     frame = as_frame(ccd, name='science', mask=None if hasattr(ccd, 'flags') and hasattr(ccd, 'variance') else mask)
     bad = _bad_pixels(frame, mask)
     saturation = _in_unit(saturation, frame.unit)
@@ -129,12 +132,6 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
     _log.info('%d stars found, FWHM %.2f pixels', len(columns), fwhm)
     return _table(columns, frame, {'fwhm': float(fwhm), 'threshold': threshold, 'n_brightest': n_brightest,
                                    'saturation': saturation})
-
-
-def _check(**numbers):
-    for name, value in numbers.items():
-        if value is not None and not (np.isscalar(value) and np.isreal(value) and 0 < value < np.inf):
-            raise InputError(f'{name}={value!r} is impossible: it must be a number above zero')
 
 
 def _in_unit(level, unit):

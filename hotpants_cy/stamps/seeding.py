@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..exceptions import InputError
+from ..checks import checked, or_none, real
 from ..inputs.exposure import letter_of
 from .regions import StampGrid
 from .substamp import Substamp, SubstampStatus
@@ -93,10 +93,8 @@ def positions_of(stars, frame, exposure, what='stars'):
 
 
 def checked_radius(radius):
-    """A radius in pixels, or None; an InputError if it is neither."""
-    if radius is not None and not (np.isscalar(radius) and np.isreal(radius) and 0 <= radius < np.inf):
-        raise InputError(f'avoid_radius={radius!r} is impossible: it must be a number of pixels from 0 up')
-    return radius
+    """A radius in pixels, or None; an `InputError` if it is neither."""
+    return checked('avoid_radius', radius, or_none(real(0)))
 
 
 def vetted(measures, exposures, config=None, *, footprint=None, border=None, avoid=(), avoid_radius=None,
