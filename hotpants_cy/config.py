@@ -136,7 +136,7 @@ class HotpantsConfig(Reasoned):
     ------
     TypeError
         An unknown name.
-    ValueError
+    InputError
         An impossible value; the message says which one, and what is possible.
 
     Examples
@@ -147,10 +147,14 @@ class HotpantsConfig(Reasoned):
     25
     >>> config.replace(rkernel=8).rkernel
     8
+    >>> config.hwkernel, config.fwkernel, config.block_width, config.ncomp_ker, config.n_bg_vectors, config.n_comp_total
+    (12, 25, 25, 49, 3, 292)
+    >>> config.hwksstamp, config.substamp_width, config.fwksstamp, config.fwstamp, config.reasons
+    (18, 37, 37, 179, {})
     >>> HotpantsConfig(ko=-1)
     Traceback (most recent call last):
     ...
-    ValueError: ko=-1 is impossible: it must be a whole number from 0 to 10 (C flag -ko)
+    hotpants_cy.exceptions.InputError: ko=-1 is impossible: it must be a whole number from 0 to 10 (C flag -ko)
     """
 
     tuthresh: float | None = _field(None, '-tu', _threshold)
@@ -231,25 +235,25 @@ class HotpantsConfig(Reasoned):
         if self.use_pca is None:
             object.__setattr__(self, 'use_pca', self.basis_images is not None)
         if self.use_pca and self.basis_images is None:
-            raise ValueError('use_pca=True is impossible without basis_images (C flag -pca)')
+            raise _impossible('use_pca=True is impossible without basis_images (C flag -pca)')
         if self.use_pca:
             object.__setattr__(self, 'rkernel', self.basis_images.shape[1] // 2)
         if self.rss < self.rkernel:
-            raise ValueError(f'rss={self.rss} is impossible: substamps must be at least as wide as the kernel, '
+            raise _impossible(f'rss={self.rss} is impossible: substamps must be at least as wide as the kernel, '
                              f'rkernel={self.rkernel} (C flag -rss)')
         if len(self.deg_fixe) != len(self.sigma_gauss):
-            raise ValueError(f'deg_fixe={self.deg_fixe} is impossible: it needs one degree for each of '
+            raise _impossible(f'deg_fixe={self.deg_fixe} is impossible: it needs one degree for each of '
                              f'sigma_gauss={self.sigma_gauss} (C flag -ng)')
         if self.ngauss is None:
             object.__setattr__(self, 'ngauss', len(self.sigma_gauss))
         elif self.ngauss != len(self.sigma_gauss):
-            raise ValueError(f'ngauss={self.ngauss} is impossible: deg_fixe and sigma_gauss have '
+            raise _impossible(f'ngauss={self.ngauss} is impossible: deg_fixe and sigma_gauss have '
                              f'{len(self.sigma_gauss)} entries (C flag -ng)')
         for side in 'ti':
             upper, lower = (getattr(self, f'{side}{which}thresh') for which in 'ul')
             # zero is "not given" to the C program here (spec 1.3)
             if upper and lower and upper < lower:
-                raise ValueError(f'{side}uthresh={upper:g} is impossible: it must not be below '
+                raise _impossible(f'{side}uthresh={upper:g} is impossible: it must not be below '
                                  f'{side}lthresh={lower:g} (C flag -{side}u)')
 
     def _key(self):
@@ -274,12 +278,24 @@ class HotpantsConfig(Reasoned):
         Returns
         -------
         HotpantsConfig
+
+        Raises
+        ------
+        TypeError, InputError
+            An unknown name; an impossible value.
+
+        Examples
+        --------
+        >>> from hotpants_cy import HotpantsConfig
+        >>> HotpantsConfig(ko=1).replace(bgo=0).to_dict()['ko']
+        1
         """
-        if ('deg_fixe' in changes or 'sigma_gauss' in changes) and 'ngauss' not in changes:
-            changes['ngauss'] = None
-        if 'basis_images' in changes and 'use_pca' not in changes:
-            changes['use_pca'] = None
-        twin = replace(self, **changes)
+        follow = {}                                              # from others, unless they are given
+        if 'deg_fixe' in changes or 'sigma_gauss' in changes:
+            follow['ngauss'] = None
+        if 'basis_images' in changes:
+            follow['use_pca'] = None
+        twin = replace(self, **follow | changes)
         if reasons := self.reasons:
             twin = twin.with_reasons(reasons | {name: 'given' for name in changes})
         return twin
@@ -289,7 +305,19 @@ class HotpantsConfig(Reasoned):
         return config_card(self)
 
     def to_dict(self):
-        """Return all parameters as a dict, which ``HotpantsConfig(**d)`` takes back."""
+        """Return all parameters as a dict.
+
+        Returns
+        -------
+        dict
+            Values by name, which `from_dict` takes back.
+
+        Examples
+        --------
+        >>> from hotpants_cy import HotpantsConfig
+        >>> HotpantsConfig(ko=1).to_dict()['ko']
+        1
+        """
         return asdict(self)
 
     @classmethod
@@ -304,11 +332,22 @@ class HotpantsConfig(Reasoned):
         Returns
         -------
         HotpantsConfig
+
+        Raises
+        ------
+        TypeError, InputError
+            An unknown name; an impossible value.
+
+        Examples
+        --------
+        >>> from hotpants_cy import HotpantsConfig
+        >>> HotpantsConfig.from_dict({'ko': 1}) == HotpantsConfig(ko=1)
+        True
         """
         return cls(**values)
 
     def single(self, name):
-        """Value of a real parameter after rounding to single precision, as C holds it (spec 0.2)."""
+        """Value of a real parameter in single precision, as C holds it (spec 0.2); for the package itself."""
         with np.errstate(over='ignore'):
             return float(np.float32(getattr(self, name)))
 
@@ -329,7 +368,7 @@ class HotpantsConfig(Reasoned):
     hwksstamp = property(lambda self: self.rss, doc='Half width of a substamp in pixels.')
 
     def stamp_width(self, nx, ny):
-        """Width in pixels that the stamps of an image of ``nx`` x ``ny`` pixels would have (spec 2.3)."""
+        """Width in pixels of the stamps of an image of ``nx`` x ``ny`` pixels (spec 2.3); for the package itself."""
         width = min(nx // self.nregx // self.nstampx, ny // self.nregy // self.nstampy) - self.kernel_width
         return width - 1 if width % 2 == 0 else width
 
@@ -361,8 +400,13 @@ class HotpantsConfig(Reasoned):
         return self.kcs or self.kernel_width
 
 
+def _impossible(words):
+    from .exceptions import InputError  # brings astropy, which a configuration does not need
+    return InputError(words)
+
+
 def _checked(spec, value):
-    """Value in the field's type; a ValueError that names field, value and range if it is impossible."""
+    """Value in the field's type; an InputError that names field, value and range if it is impossible."""
     try:
         return spec.metadata['check'](value)
     except (TypeError, ValueError, OverflowError):
@@ -371,4 +415,4 @@ def _checked(spec, value):
         if len(text) > 60 or '\n' in text:
             cut = ' '.join(text[:57].split()) + '...'
             text = f'<array of shape {value.shape}>' if isinstance(value, np.ndarray) else cut
-        raise ValueError(f'{spec.name}={text} is impossible: it must be {words} (C flag {flag})') from None
+        raise _impossible(f'{spec.name}={text} is impossible: it must be {words} (C flag {flag})') from None

@@ -69,6 +69,17 @@ class Hotpants(PyhotpantsNames):
     >>> difference, convolved, noise, flags = hot.convolve_and_difference()
     >>> difference.shape
     (256, 256)
+
+    What went in, and what has come out so far:
+
+    >>> hot.nx, hot.ny, hot.config.ko, hot.image_data.dtype, hot.template_data.dtype
+    (256, 256, 0, dtype('float32'), dtype('float32'))
+    >>> hot.image_header['OBJECT'], hot.output_header['OBJECT'], hot.template_header['OBJECT']
+    ('simulated science', 'simulated science', 'simulated template')
+    >>> len(hot.template_substamps), len(hot.image_substamps), len(hot.final_substamps), hot.refused_substamps
+    (9, 7, 9, [])
+    >>> hot.kernel.image(128, 128).shape, hot.results['input_mask'].shape
+    ((21, 21), (256, 256))
     """
 
     #: Whether the convolved image is kept while subtracting; otherwise it is made again when it is asked for.
@@ -83,6 +94,8 @@ class Hotpants(PyhotpantsNames):
         self._config = checked_config(config)
         self.template_path, self.image_path = (image if isinstance(image, (str, os.PathLike)) else None
                                                for image in (template_data, image_data))
+        if isinstance(t_mask, HotpantsConfig):
+            raise TypeError('the third argument of Hotpants is t_mask: give the configuration as config=...')
         self.star_catalog = star_catalog
         keep = self.config.parity
         self.science = as_frame(image_data, name='science', keep_masked_values=keep, mask=i_mask, sigma=i_error)
@@ -154,21 +167,24 @@ class Hotpants(PyhotpantsNames):
 
     @property
     def region(self):
-        """The state of the first region that nothing went wrong in; with one region, of everything."""
+        """State of the first region that nothing went wrong in, often the only one; for the package itself."""
         return self.regions.live[0]
 
     def convolved_is_written(self, low=-math.inf, high=math.inf):
-        """Repeat what C does to a convolved image that it writes, with values from ``low`` to ``high`` (P18)."""
+        """Repeat what C does to a convolved image that it writes; for the package itself.
+
+        C scales and clips the image to values from ``low`` to ``high`` for that, and the difference shows it (P18).
+        """
         for region in self.regions:
             region.written_range = low, high
 
     def adopt_kernels(self, table):
-        """Take the kernels of a ``KernelTable`` instead of fitting [C: ``-ki``]."""
+        """Take the kernels of a ``KernelTable`` instead of fitting [C: ``-ki``]; for the package itself."""
         self.regions.adopt(table)
 
     @property
     def live_regions(self):
-        """The regions that nothing went wrong in."""
+        """The regions that nothing went wrong in, as a list; for the package itself."""
         return self.regions.live
 
     def find_stamps(self):
@@ -183,18 +199,27 @@ class Hotpants(PyhotpantsNames):
         ------
         NoStampsError
             There is none.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> template_substamps, image_substamps = hot.find_stamps()
+        >>> len(template_substamps), template_substamps[0].status.name
+        (9, 'FOUND')
         """
         self.regions.advance_to('find_stamps')
         return self.template_substamps, self.image_substamps
 
     @property
     def final_substamps(self):
-        """All substamps of the image that was convolved, in each region."""
+        """All substamps of the image that was convolved, in each region, as a list of `Substamp`."""
         return [substamp for region in self.live_regions for substamp in region.substamps(region.direction)]
 
     @property
     def refused_substamps(self):
-        """The stars given that were refused before any fit, with their reasons."""
+        """The stars given that were refused before any fit, with their reasons, as a list of `Substamp`."""
         return [] if self.seeds is None else refused_substamps(self.seeds, self.region.direction)
 
     @property
@@ -204,17 +229,37 @@ class Hotpants(PyhotpantsNames):
         return self.regions.kernel
 
     def substamps(self, direction):
-        """All substamps of the template ('t') or the science image ('i'), as a list."""
+        """All substamps of one image, in each region.
+
+        Parameters
+        ----------
+        direction : {'t', 'i'}
+            Those of the template, or of the science image.
+
+        Returns
+        -------
+        list of Substamp
+            Empty before `find_stamps` has run, and for an image that the configuration forbids to convolve.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> template_substamps, image_substamps = hot.find_stamps()
+        >>> hot.substamps('i') == image_substamps
+        True
+        """
         return [substamp for region in self.live_regions for substamp in region.substamps(direction)]
 
     @property
     def template_substamps(self):
-        """Substamps of the template, as a list."""
+        """Substamps of the template, as a list of `Substamp`."""
         return self.substamps('t')
 
     @property
     def image_substamps(self):
-        """Substamps of the science image, as a list."""
+        """Substamps of the science image, as a list of `Substamp`."""
         return self.substamps('i')
 
     def fit_and_select_direction(self):
@@ -223,6 +268,20 @@ class Hotpants(PyhotpantsNames):
         Returns
         -------
         {'t', 'i'}
+            The template, or the science image.
+
+        Raises
+        ------
+        NoStampsError
+            There is no star to decide by.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> hot.fit_and_select_direction()
+        't'
         """
         self.regions.advance_to('select_direction')
         return self.region.direction
@@ -233,13 +292,23 @@ class Hotpants(PyhotpantsNames):
         Returns
         -------
         solution : float64 array
-            Coefficients of kernel and background.
+            Coefficients of kernel and background; of several regions, of the first.
         substamps : list of Substamp
             Those used.
 
         Raises
         ------
-        TooFewStampsError, SingularFitError
+        NoStampsError, TooFewStampsError, SingularFitError
+            The kernel cannot be determined.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> solution, used = hot.iterative_fit_and_clip()
+        >>> solution.shape, used[0].status.name
+        ((52,), 'USED_IN_FINAL_FIT')
         """
         self.regions.advance_to('fit_kernel')
         return self.region.fit.model.solution, [s for region in self.live_regions for s in region.used_substamps()]
@@ -253,12 +322,26 @@ class Hotpants(PyhotpantsNames):
             Science minus template, the convolved image with the background, standard deviation of the difference.
         flags : int32 array (ny, nx)
             `HotpantsFlags` of the difference.
+
+        Raises
+        ------
+        NoStampsError, TooFewStampsError, SingularFitError
+            The kernel cannot be determined.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+        >>> difference, convolved, noise, flags = hot.convolve_and_difference()
+        >>> difference.shape, difference.dtype, flags.dtype
+        ((256, 256), dtype('float32'), dtype('int32'))
         """
         self.keep_convolved = True
         return tuple(self.assemble(name) for name in ('difference', 'convolved', 'noise', 'flags'))
 
     def assemble(self, name):
-        """Plane ``name`` of ``Products`` for the whole image.
+        """Plane ``name`` of ``Products`` for the whole image; for the package itself.
 
         Where there is no region it is bad: NaN, with ``parity`` zero as in C; a region that failed is filled.
         """
@@ -270,6 +353,7 @@ def checked_config(config):
     """The configuration given, or the default one for None; a TypeError for anything else."""
     config = HotpantsConfig() if config is None else config
     if not isinstance(config, HotpantsConfig):
-        given = f'the text {config!r}' if isinstance(config, str) else type(config).__name__
-        raise TypeError(f"config must be a HotpantsConfig (only subtract() takes 'auto'), not {given}")
+        given = repr(config) if isinstance(config, str) else type(config).__name__
+        way = ': make one with HotpantsConfig(**config)' if isinstance(config, dict) else ''
+        raise TypeError(f"config must be a HotpantsConfig, or 'auto' for subtract(), not {given}{way}")
     return config

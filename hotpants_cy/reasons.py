@@ -7,6 +7,8 @@ import numpy as np
 
 __all__ = ['Reasoned']
 
+FOLLOW = {'ngauss': 'sigma_gauss', 'use_pca': 'basis_images'}       # what nobody needs to give
+
 
 class Reasoned:
     """Where the values of a `~hotpants_cy.HotpantsConfig` come from; those that differ in nothing else are equal."""
@@ -77,9 +79,15 @@ class Reasoned:
         """Print each value, its rule, and the numbers that led to it."""
         rows = self.explained()
         told = {name for name, *_ in rows}
-        rows += [(spec.name, _brief(getattr(self, spec.name)), 'default' if getattr(self, spec.name) is spec.default
-                  else 'given') for spec in fields(self) if spec.name not in told]
+        rows += [(spec.name, _brief(getattr(self, spec.name)), self._origin(spec)) for spec in fields(self)
+                 if spec.name not in told]
         sys.stdout.write(''.join(f'{name} = {value}: {words}\n' for name, value, words in rows))
+
+    def _origin(self, spec):
+        """Where a value comes from that nobody has told a reason for."""
+        if spec.name in FOLLOW:
+            return f'follows from {FOLLOW[spec.name]}'
+        return 'default' if getattr(self, spec.name) is spec.default else 'given'
 
 
 def _brief(value):

@@ -1,10 +1,10 @@
 """How many threads to use (DESIGN section 3)."""
 
-import operator
 import os
 from pathlib import Path
 
 from ._core.threads import max_threads
+from .checks import checked, integer
 
 __all__ = ['default_threads', 'map_in_threads', 'resolve_threads']
 
@@ -64,16 +64,11 @@ def resolve_threads(n_threads=None):
 
     Raises
     ------
-    ValueError
+    InputError
         ``n_threads`` is not a positive whole number.
     """
     if n_threads is not None:
-        try:
-            n_threads = 0 if isinstance(n_threads, bool) else operator.index(n_threads)
-        except TypeError:
-            n_threads = 0
-        if n_threads < 1:
-            raise ValueError('n_threads must be a positive whole number or None')
+        n_threads = checked('n_threads', n_threads, integer(1, 2**31 - 1))
     if max_threads() == 0 or _state['forked']:
         return 1
     n_threads = min(n_threads or default_threads(), 1024)

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ['show_versions', 'versions']
 
-_PACKAGES = 'hotpants-cy', 'numpy', 'scipy', 'astropy', 'photutils', 'matplotlib'
+_PACKAGES = 'numpy', 'scipy', 'astropy', 'photutils', 'matplotlib'
 
 
 def versions():
@@ -24,10 +24,12 @@ def versions():
     ['hotpants-cy', 'numpy', 'scipy']
     """
     from ._core.threads import max_threads
+    from ._version import __version__
     from .instructions import available_instructions
     from .threads import default_threads
     openmp = f'yes; threads unless asked otherwise: {default_threads()}' if max_threads() else 'no: one thread'
     return {
+        'hotpants-cy': __version__,
         **{name: _version(name) for name in _PACKAGES},
         'Python': f'{platform.python_version()} ({sys.executable})',
         'system': platform.platform(),

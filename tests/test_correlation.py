@@ -168,12 +168,22 @@ def test_an_astropy_without_covariances_is_named(model, planes, monkeypatch):
         noise_of(model, planes).covariance(np.s_[50:60, 50:60])
 
 
+def test_each_row_has_its_error(model, planes):
+    first, unknown, last = noise_of(model, planes).aperture_error([(50, 50), (np.nan, 5), (50, 50)], 3).value
+    assert np.isnan(unknown)
+    assert first == last > 0
+
+
 @has_covariance
 def test_what_cannot_be_asked_for(model, planes):
     noise = noise_of(model, planes)
     assert np.isnan(noise.aperture_error([(-50, 500)], 3).value).all()
     with pytest.raises(InputError, match='above zero'):
         noise.aperture_error([(50, 50)], 0)
+    with pytest.raises(InputError, match='at most half the shorter side of the image'):
+        noise.aperture_error([(50, 50)], 1e4)
+    with pytest.raises(InputError, match='two slices'):
+        noise.covariance((0, 1))
     with pytest.raises(InputError, match='0 x 120'):
         noise.covariance(np.s_[0:0, 0:200])
     hot = SimpleNamespace(assemble=None)

@@ -115,7 +115,7 @@ def test_the_pair_itself_is_good():
 
 @pytest.mark.parametrize(('argument', 'words'), [
     ({'stars': 'nothing.reg'}, 'there is no file'), ({'stars': 5}, 'stars must be'),
-    ({'avoid': 'x.reg'}, 'avoid: there is'),
+    ({'avoid': 'x.reg'}, 'avoid: there is'), ({'avoid': 'auto'}, "avoid: there is no file 'auto'; avoid must be"),
     ({'avoid': [[1, 1]], 'avoid_radius': -3}, 'avoid_radius=-3 is impossible'), ({'stars': {'x': [1]}}, 'columns x'),
     ({'psf': 'moffat'}, 'psf: '), ({'psf': np.ones((4, 4))}, 'a PSF must be'),
     ({'noise_correlations': np.ones((3, 3))}, 'noise_correlations must be two'),

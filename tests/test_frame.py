@@ -165,7 +165,7 @@ def test_bits_and_mask_add_up():
     (np.zeros((2, 3, 4)), r'\(2, 3, 4\)'), (5.0, r'shape \(\)'), (np.zeros((0, 5)), 'no pixels'),
     (MASK, 'True and False'), (DATA + 1j, 'complex64'), ([['a', 'b']], '<U1'),
     (np.array([[None, 1]]), 'object'), ([[1, 2], [3]], 'not an array of numbers'),
-    (np.full(SHAPE, np.nan), r'everything is masked, no pixel of 1200'),
+    (np.full(SHAPE, np.nan), r'all pixels are NaN, infinite or too large, no pixel of 1200'),
     (np.ma.array(DATA, mask=True), 'everything is masked'), (DATA.astype('f8') * 1e-45, 'too small'),
     (CCDData(np.zeros((2, 3, 4)), unit='adu'), r'\(2, 3, 4\)'),
     (DATA * u.ABmag, 'linear unit'), ({'a': 1}, 'object')])

@@ -137,6 +137,16 @@ def test_an_endless_list_is_refused(read):
         read('/dev/zero')
 
 
+@pytest.mark.parametrize('suffix', ['.reg', '.csv', '.ecsv', '.vot', '.fits'])
+@pytest.mark.parametrize('what', ['stars', 'avoid'])
+def test_a_catalogue_too_large_to_be_one_is_refused(pair, tmp_path, suffix, what):
+    path = tmp_path / f'stars{suffix}'
+    with path.open('wb') as file:
+        file.truncate(1 << 30)                       # takes no room on the disk
+    with pytest.raises(InputError, match=f'{what}: .* is larger than 256 MiB'):
+        hotpants_cy.subtract(pair[1], pair[3], **{what: str(path)})
+
+
 @pytest.mark.parametrize('read', [read_stars, read_regions])
 @pytest.mark.parametrize('content', [b'', b'\0' * 5000, b'\xff\xfe' * 100, b'nan nan\n', b'1e999 x\n', b'9' * 100_000,
                                      b'1 ' * 100_000 + b'x', b'[' * 10_000, b'#\n' * 1000, b'-:-,-:-\n',

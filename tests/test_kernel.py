@@ -160,6 +160,13 @@ def test_one_position_is_asked_for_at_a_time():
         model_of().image(np.arange(3), 5)
 
 
+@pytest.mark.parametrize('position', [(np.nan, 5), (5, np.inf), (1e5, 5)])
+def test_a_kernel_is_known_near_the_image_only(position):
+    for ask in (model_of().image, model_of().sum):
+        with pytest.raises(InputError, match='the kernel is not known at'):
+            ask(*position)
+
+
 @pytest.mark.parametrize('block_width', [11, 1, 4, 25, 60])
 @pytest.mark.parametrize('origin', [(0, 0), ORIGIN])
 def test_an_image_is_convolved_with_the_kernel_of_each_block(block_width, origin):

@@ -91,7 +91,7 @@ def test_a_kernel_in_a_file_subtracts_another_image(kernels, tmp_path):
 def test_a_file_that_exists_is_only_replaced_if_asked(kernels, tmp_path):
     path = tmp_path / 'k.fits'
     kernels['default'].write(path)
-    with pytest.raises(hp.OutputError, match='not to be replaced'):
+    with pytest.raises(hp.OutputError, match='overwrite=True was not given'):
         kernels['images'].write(path)
     assert hp.KernelModel.read(path) == kernels['default']
     kernels['images'].write(path, overwrite=True)

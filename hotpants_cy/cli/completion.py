@@ -132,9 +132,10 @@ def _fish():
         option = f'-l {flag.name[2:]}' if flag.name.startswith('--') else f'-o {flag.name[1:]}'
         value = (f' -x -a {quoted(" ".join(_choices(flag)))}' if _choices(flag)
                  else ' -r -F' if _takes_file(flag) else ' -x' if flag.values else '')
-        return f'complete -c hotpants-cy {option}{value} -d {quoted(flag.help)}'
+        return f'{main} {option}{value} -d {quoted(flag.help)}'
 
     first = 'complete -c hotpants-cy -n __fish_use_subcommand'
+    main = f"complete -c hotpants-cy -n 'not __fish_seen_subcommand_from {' '.join(_COMMANDS)}'"
     return '\n'.join([
         '# hotpants-cy completion fish',
         *(f'{first} -a {name} -d {quoted(words)}' for name, words in _COMMANDS.items()),

@@ -4,6 +4,7 @@ import os
 import re
 
 from ..exceptions import InputError
+from ..inputs.text import read_text
 
 __all__ = ['read_regions', 'read_stars', 'regions_of_headers']
 
@@ -11,7 +12,6 @@ _NUMBER = r'\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)'
 _PAIR = re.compile(_NUMBER + _NUMBER)
 _RECTANGLE = re.compile(r'\s*\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?\s*')
 _LINE_LENGTH = 255            # what follows counts as another line, as in C
-_LARGEST = 1 << 28           # characters
 
 
 def read_stars(path, skip_first=False):
@@ -120,11 +120,4 @@ def _rectangle(match, where):
 
 
 def _lines(path):
-    try:
-        with open(os.path.expanduser(path), encoding='ascii', errors='replace') as file:
-            text = file.read(_LARGEST + 1)           # one endless line, or a device, must not fill the memory
-    except OSError as error:
-        raise InputError(f'cannot read {path}: {error.strerror}') from error
-    if len(text) > _LARGEST:
-        raise InputError(f'{path} is larger than {_LARGEST >> 20} MiB: it can be no list')
-    return text.split('\n')
+    return read_text(os.path.expanduser(path), 'ascii').split('\n')

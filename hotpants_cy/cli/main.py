@@ -28,7 +28,13 @@ def main(argv=None):
     int
         Exit status: 0, or 1 after one line on stderr that says what went wrong; 130 if interrupted, 143 if terminated.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _main(sys.argv[1:] if argv is None else list(argv))
+    except SystemExit as stop:                   # of argparse, which knows no other way, and says 2 for a wrong option
+        return 1 if stop.code else 0
+
+
+def _main(argv):
     if argv[:1] == ['demo']:
         from .demo import main as demo
         return demo(argv[1:])

@@ -132,11 +132,11 @@ def completed(config, args, pair):
         table = read_table(args.ki)
         if table.pictures is not None or any(region.section is None for region in table.regions):
             raise InputError(f'{args.ki} is no kernel table of Gaussians with a section for each region')
-        if table.width != config.kernel_width:
+        if table.width != config.kernel_width and '-r' in args.given:
             log.warning('warning: %s has a kernel %d pixels wide, and -r asks for %d', args.ki, table.width,
                         config.kernel_width)
-        if config.rkernel == 10 and table.width != config.kernel_width:
-            log.warning('warning: taking the width of %s, since -r was not given', args.ki)
+        elif table.width != config.kernel_width:
+            log.warning('warning: taking the width of the kernel from %s, %d pixels', args.ki, table.width)
             config = config.replace(rkernel=table.width // 2, rss=max(config.rss, table.width // 2))
         config = config.replace(ko=table.ko, bgo=table.bgo, deg_fixe=table.degrees, sigma_gauss=table.sigmas,
                                 normalize=table.normalize, region_list=[region.section for region in table.regions])

@@ -145,7 +145,9 @@ class Frame:
             raise InputError(f'{name} image: everything is masked, since none of the {values.size} uncertainties can '
                              'be used: they must be finite and not negative')
         if flags is not None and flags.all():
-            raise InputError(f'{name} image: everything is masked, no pixel of {flags.size} can be used')
+            masked = mask is not None or bits is not None
+            what = 'everything is masked' if masked else 'all pixels are NaN, infinite or too large'
+            raise InputError(f'{name} image: {what}, no pixel of {flags.size} can be used')
         usable = None if flags is None else flags == 0
         hidden = None if keep_masked_values else union([bad for *_, bad in planes] + [mask])
         clean, *noise = [replaced(*plane, hidden, usable) for plane in planes]

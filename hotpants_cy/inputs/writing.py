@@ -96,7 +96,7 @@ def _check_free(final, overwrite, others):
         if not stat.S_ISREG(os.stat(final).st_mode):
             raise OutputError('it exists and is not a regular file')
         if not overwrite:
-            raise OutputError('the file exists, and was not to be replaced')
+            raise OutputError('the file exists, and overwrite=True was not given')
 
 
 def _temporary(final):

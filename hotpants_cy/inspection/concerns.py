@@ -140,7 +140,7 @@ def warn_if_noise_contradicted(hot, *, stacklevel=2):
         advice = (f'the noise of the two images is the same, or nearly so (correlation {shared:.2f}): they are one '
                   'image, or one was made from the other, and all errors and significances are wrong')
     elif modelled:
-        advice = (f'no uncertainty came with the {" and the ".join(modelled)}, so gain and read noise were taken: '
+        advice = (f'no uncertainty came with the {" or the ".join(modelled)} image, so gain and read noise were taken: '
                   f'igain={hot.config.igain:g}, irdnoise={hot.config.irdnoise:g}, tgain={hot.config.tgain:g}, '
                   f'trdnoise={hot.config.trdnoise:g}; give the right ones, or uncertainties, and mind that images '
                   'whose sky was subtracted, or that were averaged or scaled, need uncertainties')

@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from astropy.table import QTable
 from scipy.spatial import cKDTree
 
 from ..checks import checked, or_none, positive
-from ..exceptions import InputError
+from ..exceptions import HotpantsWarning, InputError
 from ..inputs.bits import Bits
 from ..inputs.frame import Frame, as_frame
 from ..inputs.image import to_image
@@ -84,6 +85,10 @@ def inject(image, sources, psf=None, *, gain=None, seed=None, saturation=None, h
         twin = np.array(image) if isinstance(image, (list, tuple)) else copy.deepcopy(image)
     values = _values(twin)
     xy, flux = sources_of(sources, twin)
+    off = np.sum(~((xy > -0.5) & (xy < np.array(values.shape[::-1]) - 0.5)).all(axis=1))
+    if off:
+        warnings.warn(f'{off} of {counted(len(xy), "source")} lie off the image, which has {values.shape[1]} x '
+                      f'{values.shape[0]} pixels', HotpantsWarning, stacklevel=2)
     if gain is not None:
         _check_gain(gain, flux)
     draw = drawer(getattr(twin, 'psf', None) if psf is None else psf, values.shape, half_width)

@@ -13,6 +13,8 @@ from .spatial import Monomials, RegionFrame
 
 __all__ = ['KernelModel']
 
+FAR = 100.0            # half sides from the centre: no image is that much larger than its regions
+
 
 @dataclass(frozen=True, eq=False)
 class KernelModel:
@@ -53,6 +55,8 @@ class KernelModel:
     >>> blurred = kernel.apply(np.ones((50, 60)))
     >>> float(blurred[25, 30])
     0.8
+    >>> kernel.half_width, kernel.shape, kernel.varying.shape, kernel.background_coefficients
+    (3, (50, 60), (0, 1), array([12.]))
     """
 
     solution: np.ndarray
@@ -91,22 +95,50 @@ class KernelModel:
 
     @property
     def background_coefficients(self):
-        """Coefficients of the background polynomial."""
+        """Coefficients of the background polynomial, float64 (terms,)."""
         return self.solution[len(self.solution) - len(Monomials(self.bgo)):]
 
     @property
     def varying(self):
-        """Coefficients of all basis functions but the first, (n - 1, terms)."""
+        """Coefficients of all basis functions but the first, float64 (n - 1, terms)."""
         n_terms = len(Monomials(self.ko))
         return self.solution[1:1 + (len(self.basis) - 1) * n_terms].reshape(-1, n_terms)
 
     def coefficients(self, x, y):
-        """Coefficients of the basis functions at a position, or at (n,) positions: (n_basis,) or (n, n_basis)."""
+        """Coefficients of the basis functions at positions.
+
+        Parameters
+        ----------
+        x, y : float or array (n,)
+            Positions in pixels, 0-based.
+
+        Returns
+        -------
+        float64 array (n_basis,) or (n, n_basis)
+            The kernel is the sum of the basis images times these.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> kernel.coefficients(128, 128).shape, kernel.coefficients([30, 60, 90], [10, 10, 10]).shape
+        ((49,), (3, 49))
+        """
         x, y = (np.asarray(v, float)[..., np.newaxis] for v in (x, y))
         out = np.empty((*x.shape[:-1], len(self.basis)))
         out[..., 0] = self.solution[0]
         out[..., 1:] = Monomials(self.ko).evaluate(self.varying.T, *self.frame.normalise(x, y))
         return out
+
+    def _position(self, x, y):
+        if np.ndim(x) or np.ndim(y):
+            raise InputError(f'one position (x, y) is needed, not arrays of shape {np.shape(x)} and {np.shape(y)}')
+        if not np.max(np.abs(self.frame.normalise(x, y))) <= FAR:
+            (x0, y0), (ny, nx) = self.frame.origin, self.frame.shape
+            raise InputError(f'the kernel is not known at ({x:g}, {y:g}), far from the {nx} x {ny} pixels from '
+                             f'({x0}, {y0}) on that it was fitted to')
+        return float(x), float(y)
 
     def image(self, x, y):
         """Picture of the kernel at a position.
@@ -121,15 +153,47 @@ class KernelModel:
         float64 array (width, width)
             Rows along y; pixel ``[half_width, half_width]`` is the centre. An image is convolved with it,
             so that it looks as a point source at (x, y) would.
+
+        Raises
+        ------
+        InputError
+            More than one position.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> kernel.image(128, 128).shape
+        (21, 21)
         """
-        coefficients = self.coefficients(*_position(x, y))
+        coefficients = self.coefficients(*self._position(x, y))
         kernel = np.zeros((self.basis.width, self.basis.width))
         for a, picture in zip(coefficients, self.basis.images, strict=True):
             kernel += a * picture                    # one by one, as spec 6.4 sums them
         return kernel
 
     def images(self, x, y):
-        """Pictures of the kernel at (n,) positions, (n, width, width); see `image`."""
+        """Pictures of the kernel at several positions.
+
+        Parameters
+        ----------
+        x, y : array (n,)
+            Positions in pixels, 0-based.
+
+        Returns
+        -------
+        float64 array (n, width, width)
+            Each as `image` gives it, up to rounding.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> kernel.images([30, 60, 90], [10, 10, 10]).shape
+        (3, 21, 21)
+        """
         return np.tensordot(self.coefficients(x, y), self.basis.images, 1)
 
     def sum(self, x, y):
@@ -143,6 +207,19 @@ class KernelModel:
         Returns
         -------
         float
+
+        Raises
+        ------
+        InputError
+            More than one position.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> bool(0.83 < kernel.sum(128, 128) < 0.87)
+        True
         """
         # pixel after pixel: NumPy's pairwise sum would round differently
         return float(np.cumsum(self.image(x, y))[-1])
@@ -162,11 +239,25 @@ class KernelModel:
         -------
         float
             NaN if it is not known: only a fit with ``weights`` or ``robust`` tells.
+
+        Raises
+        ------
+        InputError
+            More than one position.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> config = hp.HotpantsConfig(ko=0, weights=True)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=config).kernel
+        >>> bool(0 < kernel.sum_error(128, 128) < 0.01)
+        True
         """
         if self.covariance is None:
             return float('nan')
         sums = self.basis.images.sum(axis=(1, 2))
-        terms = Monomials(self.ko).values(*self.frame.normalise(*_position(x, y)))
+        terms = Monomials(self.ko).values(*self.frame.normalise(*self._position(x, y)))
         slope = np.zeros(len(self.solution))
         slope[0] = sums[0]
         slope[1:1 + self.varying.size] = np.outer(sums[1:], terms).ravel()
@@ -182,7 +273,15 @@ class KernelModel:
 
         Returns
         -------
-        float or array
+        float or float64 array
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> bool(187 < kernel.background(128, 128) < 190), kernel.background([30, 60], [10, 10]).shape
+        (True, (2,))
         """
         values = Monomials(self.bgo).evaluate(self.background_coefficients, *self.frame.normalise(x, y))
         return float(values) if values.ndim == 0 else values
@@ -217,12 +316,20 @@ class KernelModel:
         ------
         InputError
             The image has another shape, or cannot be used.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> kernel.apply(pair.template).unit, kernel.apply(pair.template.data).dtype
+        (Unit("adu"), dtype('float32'))
         """
         from .application import apply_kernel
         return apply_kernel(self, image, background, exact, n_threads)
 
     def convolved(self, data, variance=None, flags=None, *, background=False, exact=False, n_threads=1):
-        """Convolve planes of the whole image: `convolve_planes` with NaN in the frame."""
+        """Convolve planes of the whole image, `convolve_planes` with NaN in the frame; for the package itself."""
         return self.convolve_planes(data, variance, flags, fill=np.nan, background=background, exact=exact,
                                     n_threads=n_threads)
 
@@ -281,14 +388,21 @@ class KernelModel:
 
         Examples
         --------
-        See `write`.
+        >>> import tempfile
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> kernel = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).kernel
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kernel.write(f'{folder}/kernel.fits')
+        ...     hp.KernelModel.read(f'{folder}/kernel.fits').sum(128, 128) == kernel.sum(128, 128)
+        True
         """
         from .table import read_kernels
         return read_kernels(path)
 
     def convolve_planes(self, data, variance=None, flags=None, *, noise=None, fill=0.0, plain_variance=False,
                         good_fraction=0.99, background=False, exact=False, n_threads=1):
-        """Convolve image, variance and flags of the region, block by block (spec 7) or exactly.
+        """Convolve image, variance and flags of the region, by blocks (spec 7) or exactly; for the package itself.
 
         Parameters
         ----------
@@ -323,9 +437,3 @@ class KernelModel:
         convolve = convolve_exactly if exact else convolve_blocks
         convolve(self, task)
         return task.planes
-
-
-def _position(x, y):
-    if np.ndim(x) or np.ndim(y):
-        raise InputError(f'one position (x, y) is needed, not arrays of shape {np.shape(x)} and {np.shape(y)}')
-    return float(x), float(y)

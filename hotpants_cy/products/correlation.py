@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checks import checked, positive
+from ..checks import checked, real
 from ..exceptions import InputError, NotSupportedError
 from ..inputs.bits import Bits
 from ..inputs.planes import as_array
@@ -206,15 +206,18 @@ class DifferenceNoise:
         positions : table, array (n, 2), `~astropy.coordinates.SkyCoord` or one pair
             Centres, 0-based (x, y) pixels or sky positions.
         radius : float
-            In pixels. Pixels count with the part of them that lies inside; bad pixels not at all.
+            In pixels, at most half the shorter side of the image. Pixels count with the part of them that lies inside;
+            bad pixels not at all.
 
         Returns
         -------
         `~astropy.units.Quantity` (n,)
-            In the unit of the difference; NaN where no pixel is good.
+            In the unit of the difference, one for each row; NaN where no pixel is good, or a position is not known.
         """
         from photutils.aperture import CircularAperture
-        radius = checked('radius', radius, positive('a number of pixels above zero'))
+        largest = min(self.frame.shape) / 2
+        radius = checked('radius', radius, (real(0, largest, above=True)[0], 'a number of pixels above zero, at most '
+                                            f'half the shorter side of the image, {largest:g}'))
         half = math.ceil(radius) + 1
 
         def weights(field, x, y, ix, iy):
@@ -236,7 +239,7 @@ class DifferenceNoise:
         Returns
         -------
         `~astropy.units.Quantity` (n,)
-            In the unit of the difference; NaN where no pixel is good.
+            In the unit of the difference, one for each row; NaN where no pixel is good, or a position is not known.
         """
         def weights(field, x, y, ix, iy):
             profile = psf.stamp(x, y)
@@ -252,7 +255,7 @@ class DifferenceNoise:
         """Errors of weighted sums, divided by their norm, at positions."""
         from astropy import units
         errors = []
-        for x, y in np.reshape(pixel_positions(positions, self.frame), (-1, 2)):
+        for x, y in np.reshape(pixel_positions(positions, self.frame, 'positions', keep_unknown=True), (-1, 2)):
             field = self.at(x, y)
             if field is None:
                 errors.append(math.nan)
@@ -280,8 +283,11 @@ class DifferenceNoise:
             from astropy.nddata import Covariance
         except ImportError as error:
             raise NotSupportedError('covariance() needs astropy 7.1 or newer, for astropy.nddata.Covariance') from error
-        rows, columns = (range(*part.indices(n)) for part, n in
-                         zip(getattr(cutout, 'slices_original', cutout), self.frame.shape, strict=True))
+        parts = getattr(cutout, 'slices_original', cutout)
+        if not isinstance(parts, tuple) or [type(part) for part in parts] != [slice, slice]:
+            raise InputError(f'cutout={cutout!r} is impossible: it must be two slices, like np.s_[100:120, 200:220], '
+                             'or a Cutout2D')
+        rows, columns = (range(*part.indices(n)) for part, n in zip(parts, self.frame.shape, strict=True))
         if not 0 < len(rows) * len(columns) <= _LARGEST_CUTOUT or rows.step != 1 or columns.step != 1:
             raise InputError(f'a cutout of {len(rows)} x {len(columns)} pixels cannot be had: it must have 1 to '
                              f'{_LARGEST_CUTOUT} pixels, next to each other')

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from ..exceptions import InputError
+from ..inputs.text import check_size, read_text
 from .ds9 import pixels_of_regions
 from .sky import observation_time, pixels_of_sky
 
@@ -19,12 +20,13 @@ PIXEL_COLUMNS = (('x', 'y'), ('x_centroid', 'y_centroid'), ('x_fit', 'y_fit'), (
                  ('xcentroid', 'ycentroid'), ('x_peak', 'y_peak'), ('x_init', 'y_init'))
 SKY_COLUMNS = 'skycoord', 'sky_centroid', 'sky'
 EQUATORIAL = ('ra', 'dec')
-ACCEPTED = ('an (N, 2) array of 0-based (x, y), a table with columns ' + ' or '.join(map(','.join, PIXEL_COLUMNS))
-            + ' (0-based pixels), ' + ' or '.join(SKY_COLUMNS) + ' (SkyCoord) or ra,dec (degrees), a SkyCoord, a ds9 '
-            'region file, or a file with such a table')
+DS9 = b'# Region file format: DS9'
+SYNONYMS = ' or '.join(map(','.join, PIXEL_COLUMNS[1:])) + ', or a SkyCoord as ' + ' or '.join(SKY_COLUMNS)
+ACCEPTED = (f'an (N, 2) array of 0-based (x, y), a table with columns x,y or {SYNONYMS}, or ra,dec (degrees), a '
+            'SkyCoord, a ds9 region file, or a file with such a table')
 
 
-def pixel_positions(stars, frame, what='stars'):
+def pixel_positions(stars, frame, what='stars', *, keep_unknown=False):
     """Positions of stars on the science image.
 
     Parameters
@@ -45,11 +47,13 @@ def pixel_positions(stars, frame, what='stars'):
         The science image.
     what : str, optional
         What to call the positions in messages; default ``'stars'``.
+    keep_unknown : bool, optional
+        Keep rows without a finite position, as NaN. Default: they are left out.
 
     Returns
     -------
     float64 array (n, 2)
-        (x, y) in 0-based pixels, some of them perhaps off the image. Rows without a finite position are left out.
+        (x, y) in 0-based pixels, some of them perhaps off the image.
 
     Raises
     ------
@@ -80,6 +84,9 @@ def pixel_positions(stars, frame, what='stars'):
     else:
         positions = _of_pairs(stars, what)
     known = np.isfinite(positions).all(axis=1)
+    if keep_unknown:
+        positions[~known] = np.nan
+        return positions
     if not known.all():
         _log.info('%d of %d %s have no position on the image and are left out', np.sum(~known), len(known), what)
     return positions[known]
@@ -160,8 +167,8 @@ def _of_table(table, frame, what):
             return pixels_of_sky(table[names[name]], frame, what)
     if all(name in names for name in EQUATORIAL):
         return pixels_of_sky(_equatorial(table, names, what), frame, what)
-    raise InputError(f'{what}: the table has columns {", ".join(table.colnames) or "of no name"}; {what} must be '
-                     f'{ACCEPTED}')
+    raise InputError(f'{what}: the table has columns {", ".join(table.colnames) or "of no name"}; rename two of them '
+                     f'to x, y (0-based pixels: those of SExtractor minus 1) or to ra, dec; or take {SYNONYMS}')
 
 
 def _numbers(column, unit, what):
@@ -226,14 +233,18 @@ def _angles(texts, unit, what):
 
 def _of_file(path, frame, what):
     if not os.path.isfile(path):
-        raise InputError(f'{what}: there is no file {path!r}; {what} must be {ACCEPTED}')
+        hint = f'; {what} must be {ACCEPTED}' if os.sep not in path and '.' not in path else ''     # no name of a file
+        raise InputError(f'{what}: there is no file {path!r}{hint}')
     try:
-        with open(path, encoding='utf-8', errors='replace') as file:
-            text = file.read() if path.lower().endswith('.reg') else file.read(200)
-            if path.lower().endswith('.reg') or text.startswith('# Region file format: DS9'):
-                return pixels_of_regions(text + file.read(), path, frame, what)
+        check_size(path)
+        with open(path, 'rb') as file:
+            is_regions = path.lower().endswith('.reg') or file.read(len(DS9)) == DS9
     except OSError as error:
         raise InputError(f'{what}: cannot read {path}: {error.strerror}') from error
+    except InputError as error:
+        raise InputError(f'{what}: {error}') from error
+    if is_regions:
+        return pixels_of_regions(read_text(path), path, frame, what)
     return _of_table(_read_table(path, what), frame, what)
 
 

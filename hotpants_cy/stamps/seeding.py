@@ -84,7 +84,7 @@ def refused_substamps(seeds, direction):
 
 def positions_of(stars, frame, exposure, what='stars'):
     """Positions (n, 2) of what a user gives for stars, 0-based, and words for where they come from."""
-    if isinstance(stars, str) and stars == 'auto':
+    if isinstance(stars, str) and stars == 'auto' and what == 'stars':
         from .catalog import find_stars
         table = find_stars(frame, saturation=exposure.kernel_high)
         return np.column_stack([table['x_centroid'], table['y_centroid']]).astype(float), 'photutils'
