@@ -1,9 +1,11 @@
 """Parameters from the images: rules, reasons, trials on stars held out, and the ladder."""
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
+from numpy.testing import assert_allclose
 
 import hotpants_cy as hp
 from hotpants_cy.autoconfig.choice import Trial, choose
@@ -12,6 +14,7 @@ from hotpants_cy.autoconfig.ladder import rungs
 from hotpants_cy.autoconfig.rules import kernel_sigma
 from hotpants_cy.datasets import make_pair, positions_of
 from hotpants_cy.inputs.frame import as_frame
+from hotpants_cy.kernel.prediction import _variances
 
 SHAPE = (400, 400)
 
@@ -77,6 +80,15 @@ def test_explain_prints_values_and_reasons(config, capsys):
     printed = capsys.readouterr().out
     assert f'rkernel = {config.rkernel}: ' in printed
     assert 'stat_sig = 3: default' in printed
+
+
+def test_what_follows_from_others_was_not_given(capsys):
+    config = hp.HotpantsConfig(ko=1).with_reasons({'rss': 'for the tests'}).replace(deg_fixe=(2,), sigma_gauss=(1.5,))
+    config.explain()
+    printed = capsys.readouterr().out.splitlines()
+    assert 'ngauss = 1: follows from sigma_gauss' in printed
+    assert 'use_pca = False: follows from basis_images' in printed
+    assert 'deg_fixe = (2,): given' in printed
 
 
 def test_a_plain_configuration_explains_itself_too(capsys):
@@ -255,3 +267,13 @@ def test_the_end_of_the_ladder_is_an_error_with_the_counts():
         hp.subtract(science, template, config='auto')
     with pytest.raises(hp.NoStampsError, match=end + r'of 2 stars from the list given 0 can be used \(.*2 '):
         hp.subtract(science, template, config='auto', stars=[(100, 100), (200, 250)])
+
+
+def test_each_star_held_out_is_judged_by_the_noise_of_the_kernel_at_its_place():
+    pictures = [SimpleNamespace(variance=lambda cut: np.ones((11, 11)))] * 2
+    stamps = [SimpleNamespace(substamp=SimpleNamespace(x=x, y=50)) for x in (20, 80)]
+    design = SimpleNamespace(stamps=stamps, source=pictures[0], target=pictures[1], n_threads=1,
+                             config=SimpleNamespace(rss=5, rkernel=2))
+    kernels = np.zeros((2, 5, 5))
+    kernels[:, 2, 2] = 1, 3
+    assert_allclose(_variances(design, kernels, [0, 1]).mean(axis=(1, 2)), [1 + 1, 1 + 9])

@@ -18,6 +18,7 @@ from hotpants_cy.inspection.concerns import warn_of
 from hotpants_cy.inspection.expectations import EXPECTATIONS, Expectation
 from hotpants_cy.inspection.kernel_shape import centroid
 from hotpants_cy.inspection.quality import measure_quality
+from hotpants_cy.inspection.sky import sample_sky
 
 SHAPE = 256, 256
 FEW = {'ko': 0, 'nstampx': 4, 'nstampy': 4}
@@ -436,3 +437,33 @@ def test_odd_world_coordinates_are_no_trouble(kind):
         warn_if_misregistered(good, odd)
         warn_if_misregistered(odd, good)
         warn_if_misregistered(odd, odd)
+
+
+# -- noise that is not white, and images without any ---------------------------------------------
+
+def test_a_correlation_of_the_noise_that_is_known_is_expected():
+    pair = make_pair((256, 256), seed=5, n_transients=0, noise=False)
+    rng, kernel = np.random.default_rng(1), np.array([[0.25, 0.5, 0.25]]) * np.array([[0.25], [0.5], [0.25]])
+    for image in (pair.science, pair.template):
+        noise = ndimage.convolve(rng.normal(size=image.shape), kernel) / np.sqrt(np.sum(kernel**2))
+        image.data += image.uncertainty.array * noise
+    power = ndimage.convolve(np.pad(kernel, 1), kernel, mode='constant')
+    correlation = power / power.max()
+    hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    unknown = {m.name: m for m in measure_quality(hot).measures}['sky_correlation']
+    hot.noise_correlations = correlation, correlation
+    known = {m.name: m for m in measure_quality(hot).measures}['sky_correlation']
+    assert unknown.value > 0.3
+    assert abs(known.value) < 0.1
+
+
+def test_an_empty_template_without_noise_is_not_dead():
+    pair = make_pair((256, 256), seed=5, n_stars=20, n_transients=0, template_noise=0)
+    pair.template.data[:] = np.where(pair.template.data < 253, 250, pair.template.data)
+    hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    hot.assemble('difference')
+    assert sample_sky(hot.region).dead == 0
+    pair.template.uncertainty.array[:] = 1
+    hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
+    hot.assemble('difference')
+    assert sample_sky(hot.region).dead > 0.02

@@ -10,6 +10,7 @@ from hotpants_cy.inputs.frame import as_frame
 from hotpants_cy.stamps.measures import measure_stars
 from hotpants_cy.stamps.seeding import apart, plant, stars_by_cell, vetted
 from hotpants_cy.stamps.shapes import measure_shapes
+from hotpants_cy.stamps.vetting import size_of_stars
 
 SHAPE = (400, 400)
 
@@ -177,6 +178,40 @@ def test_blends_are_taken_where_stars_are_few(pair):
     seeds = vet_pair(science, template, xy)
     assert not seeds.kinds[0]
     assert any('is taken although' in note for note in seeds.notes)
+
+
+@pytest.mark.parametrize('n_galaxies', [0, 10, 40, 80])
+def test_stars_have_the_smallest_size_that_many_have(n_galaxies):
+    rng = np.random.default_rng(1)
+    sizes = np.concatenate([rng.normal(1.3, 0.03, 20), rng.uniform(1.8, 5, n_galaxies)])
+    assert size_of_stars(sizes) == pytest.approx(1.3, rel=0.03)
+
+
+@pytest.mark.parametrize('n', [1, 2, 5])
+def test_a_few_stars_have_a_size_too(n):
+    assert size_of_stars(np.linspace(1.5, 1.5 + 0.02 * n, n)) == pytest.approx(1.52, rel=0.04)
+
+
+def with_galaxies(pair, n):
+    """Both images with ``n`` round galaxies of many sizes."""
+    rng = np.random.default_rng(5)
+    galaxies = np.column_stack([rng.uniform(45, 355, (n, 2)), rng.uniform(2e4, 2e5, n), rng.uniform(1.5, 5, n)])
+    for image, fwhm, ratio in ((pair.science, 3.6, 0.85), (pair.template, 2.8, 1)):
+        light = sum(ratio * flux * gaussian(image.shape, (x, y), np.hypot(fwhm / 2.355, sigma))
+                    for x, y, flux, sigma in galaxies)
+        yield CCDData(image.data + light, unit='adu', uncertainty=image.uncertainty)
+
+
+def gaussian(shape, where, sigma):
+    y, x = np.ogrid[:shape[0], :shape[1]]
+    return np.exp(-0.5 * ((x - where[0])**2 + (y - where[1])**2) / sigma**2) / (2 * np.pi * sigma**2)
+
+
+def test_a_psf_is_that_of_stars_where_most_sources_are_galaxies():
+    pair = make_pair((400, 400), seed=8, n_stars=25, n_transients=0, star_flux=(2e4, 2e5))
+    result = hp.subtract(*with_galaxies(pair, 50), config='auto')
+    assert result.psf(200, 200).max() == pytest.approx(pair.science_psf(200, 200)(200, 200), rel=0.05)
+    assert result.kernel.sum(200, 200) == pytest.approx(0.85, rel=0.01)
 
 
 def test_the_tally_counts_the_reasons(pair):

@@ -158,6 +158,19 @@ def test_those_best_known_tell_most_of_a_scatter():
     assert abs(found(0.002, 1 / errors) - 0.002) < abs(found(0.002, None) - 0.002)
 
 
+def test_shapes_that_are_nearly_alike_have_errors_too():
+    pair = make_pair((256, 256), seed=2, n_stars=60, n_transients=0, star_flux=(5e3, 2e5))
+    options = {'weights': True, 'robust': 'tukey', 'nstampx': 6, 'nstampy': 6, 'fitthresh': 10}
+    narrow = hp.HotpantsConfig(ko=0, deg_fixe=(6, 4, 2), sigma_gauss=(0.5, 1, 2), **options)
+    usual = hp.HotpantsConfig(ko=0, **options)
+    errors = []
+    for config in (narrow, usual):
+        kernel = hp.subtract(pair.science, pair.template, config=config).kernel
+        assert (np.diag(kernel.covariance) > 0).all()
+        errors.append(kernel.sum_error(128, 128))
+    assert errors[0] == pytest.approx(errors[1], rel=0.3)
+
+
 def test_extra_scatter_is_what_the_noise_does_not_explain():
     rng = np.random.default_rng(2)
     sizes = np.abs(rng.normal(0, np.hypot(1, 0.5), 20_000))

@@ -72,8 +72,8 @@ class Quality:
     >>> quality = measure_quality(hot)
     >>> quality.sky_width.expectation, bool(0.9 < quality.sky_width.value < 1.1)
     ((0.8, 1.25), True)
-    >>> quality.verdict
-    'good'
+    >>> quality.verdict, quality.reasons
+    ('good', [])
     """
 
     measures: tuple
@@ -101,7 +101,7 @@ class Quality:
 
     @property
     def reasons(self):
-        """Why the verdict is not 'good': a sentence for each measure that is not, the worst first."""
+        """Why the verdict is not 'good': a list of a sentence for each measure that is not, the worst first."""
         faults = sorted((m for m in self.measures if m.grade != 'good'), key=lambda m: -GRADES.index(m.grade))
         return [measure.words for measure in faults]
 
@@ -185,7 +185,8 @@ def measure_quality(hot):
     """
     hot.assemble('difference')
     runs = hot.live_regions
-    skies = [sky for sky in (sample_sky(run, max(256 // len(runs), 16)) for run in runs) if sky is not None]
+    most, correlations = max(256 // len(runs), 16), getattr(hot, 'noise_correlations', (None, None))
+    skies = [sky for sky in (sample_sky(run, most, correlations) for run in runs) if sky is not None]
     values = sky_measures(skies)
     width = values['sky_width'] if np.isfinite(values['sky_width']) and values['sky_width'] > 0 else 1.0
     stars = [sample_stars(run, width, max(150 // len(runs), 15)) for run in runs]

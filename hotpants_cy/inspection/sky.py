@@ -29,10 +29,10 @@ class SkySample:
     pixels : array (n,)
         Good pixels of each box.
     expected_correlation, variance_of_means : float
-        What sky noise, white in both images, would give: the correlation of neighbours, and the variance of a mean
-        over independent noise's.
+        What the noise of both images would give: the correlation of neighbours, and the variance of a mean over
+        independent noise's.
     dead : float
-        Fraction of boxes in which an image has one value.
+        Fraction of boxes in which an image that has noise has one value.
     """
 
     median: np.ndarray
@@ -54,7 +54,7 @@ class SkySample:
         return _likeness(*(np.diff(image, axis=2) for image in self.images))
 
 
-def sample_sky(run, most=256):
+def sample_sky(run, most=256, correlations=(None, None)):
     """Look at up to ``most`` boxes, evenly spread over a region.
 
     Parameters
@@ -63,6 +63,8 @@ def sample_sky(run, most=256):
         After its last step.
     most : int, optional
         Default 256.
+    correlations : (array or None, array or None), optional
+        Autocorrelation of the noise of science image and template, 1 in the centre. Default: it is white.
 
     Returns
     -------
@@ -82,18 +84,22 @@ def sample_sky(run, most=256):
     corners, pull = corners[enough], (difference / noise)[enough]
     source, target = run.pair()
     (a, a_variance), (b, b_variance) = (image_boxes(image, run, corners, shape) for image in (source, target))
-    alive = (np.ptp(a, axis=(1, 2)) > 0) & (np.ptp(b, axis=(1, 2)) > 0)
+    flat = [np.ptp(image, axis=(1, 2)) == 0 for image in (a, b)]
+    alive = ~(flat[0] | flat[1])
+    # an image without noise may be flat where there is nothing
+    noisy = [np.nanmax(variance, axis=(1, 2)) > 0 for variance in (a_variance, b_variance)]
+    dead = float(np.mean((flat[0] & noisy[0]) | (flat[1] & noisy[1])))
     if not alive.any():
         unknown = np.full(1, np.nan)
-        return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), unknown, np.nan, np.nan, 1.0)
+        return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), unknown, np.nan, np.nan, dead)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
     quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
-    correlation, means = _white_noise(run.fit.model, run, np.median(a_variance), np.median(b_variance))
+    correlation, means = _expected(run, (np.median(a_variance), np.median(b_variance)), correlations)
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
                      (a[alive][quiet], b[alive][quiet]), np.isfinite(pull).sum(axis=(1, 2))[alive],
-                     correlation, means, float(1 - alive.mean()))
+                     correlation, means, dead)
 
 
 def _spread(x0, x1, y0, y1, size, most):
@@ -145,15 +151,22 @@ def _mean(boxes):
         return np.nansum(boxes, axis=(1, 2)) / np.isfinite(boxes).sum(axis=(1, 2))
 
 
-def _white_noise(model, run, source_variance, target_variance):
-    """Correlation of neighbours, and variance of means over that of independent pixels, for white noise."""
-    kernel = model.image(*_centre(run))
-    power = np.sum(kernel**2)
-    beside = 0.5 * (np.sum(kernel[:, 1:] * kernel[:, :-1]) + np.sum(kernel[1:] * kernel[:-1]))
-    total = source_variance * power + target_variance
-    if not total > 0:
-        return 0.0, 1.0
-    return source_variance * beside / total, (source_variance * kernel.sum()**2 + target_variance) / total
+def _expected(run, variances, correlations):
+    """Correlation of neighbours, and variance of means over that of independent pixels, by the noise of both images."""
+    from scipy.signal import fftconvolve
+    kernel = run.fit.model.image(*_centre(run))
+    power = fftconvolve(kernel, kernel[::-1, ::-1])
+    of_science, of_template = (np.ones((1, 1)) if c is None else np.asarray(c, float) for c in correlations)
+    source, target = (of_science, of_template) if run.direction == 'i' else (of_template, of_science)
+    same, beside, total = (variances[0] * _lags(fftconvolve(power, source)) + variances[1] * _lags(target))
+    return (beside / same, total / same) if same > 0 else (0.0, 1.0)
+
+
+def _lags(correlation):
+    """Of an autocorrelation: that in the centre, the mean of those beside it in x and y, and the sum of all."""
+    plane = np.pad(correlation, 1)
+    y, x = (n // 2 for n in plane.shape)
+    return np.array([plane[y, x], 0.5 * (plane[y, x + 1] + plane[y + 1, x]), plane.sum()])
 
 
 def _centre(run):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..instructions import loops
 from ..threads import map_in_threads
-from .fourier import convolve_stack, in_single
+from .fourier import convolve_stack
 
 __all__ = ['bias_of_noise', 'fit_covariance']
 
@@ -85,12 +85,13 @@ def _led_back(parts):
 def _noise_products(design, sight, weighing, kernels, k):
     """Covariance of the right hand side of one substamp; without BLAS, whose threads get in the way of ours."""
     weighted, width = design.all_vectors(sight, k) * weighing.weights[k], design.config.substamp_width
-    # how each pixel of the source enters: W X correlated with the kernel; single precision is plenty for an error
-    pictures, largest = in_single(weighted.reshape(-1, width, width))
+    # how each pixel of the source enters: W X correlated with the kernel; shapes that are nearly the same, as of narrow
+    # Gaussians of high degree, need double precision
+    pictures = weighted.reshape(-1, width, width)
     spread = convolve_stack(pictures, kernels[k:k + 1, ::-1, ::-1], whole=True).reshape(len(weighted), -1)
     scattered = weighing.scatter * np.einsum('kp,p->k', weighted, weighing.light(k))
     return (_products(weighted, weighing.white[k])
-            + _products(spread.astype(float), sight.source_variance[k].ravel()) * largest**2
+            + _products(np.ascontiguousarray(spread), sight.source_variance[k].ravel())
             + np.outer(scattered, scattered))
 
 

@@ -55,15 +55,13 @@ def _chi2(design, model, slots, radius):
     targets = cutouts(design.target_data, x - x0, y - y0, half).reshape(len(slots), -1)[:, near]
     predicted = design.convolved(slots, model.coefficients(x, y))[:, near]
     residuals = targets - predicted - model.background(x, y)[:, np.newaxis]
-    variances = _variances(design, model, slots).reshape(len(slots), -1)[:, near]
+    variances = _variances(design, model.images(x, y), slots).reshape(len(slots), -1)[:, near]
     with np.errstate(all='ignore'):
         return np.mean(np.where(variances > 0, residuals**2 / variances, 0), axis=1)
 
 
-def _variances(design, model, slots):
+def _variances(design, kernels, slots):
     """Variance of the residuals: that of the target, and of the source under the square of the kernel."""
-    (x0, y0), (ny, nx) = model.frame.origin, model.frame.shape
-    kernel = model.image(x0 + nx / 2, y0 + ny / 2)
     source, target = [], []
     for k in slots:
         substamp, half = design.stamps[k].substamp, design.config.rss
@@ -71,5 +69,5 @@ def _variances(design, model, slots):
         source.append(design.source.variance(cut))
         target.append(design.target.variance(cut))
     source = np.pad(source, ((0, 0), *[(design.config.rkernel,) * 2] * 2), mode='edge').astype(float)
-    spread = convolve_stack(source, kernel[np.newaxis]**2)
+    spread = convolve_stack(source, kernels**2, n_threads=design.n_threads)
     return np.maximum(spread, 0) + target

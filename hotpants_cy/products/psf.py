@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 LARGEST_HALF_WIDTH = 40
 REACH, UNKNOWN_REACH = 8, 25        # half width of the box of a model in FWHM; in pixels, if it tells no FWHM
 CENTRES = (('x_0', 'y_0'), ('x_mean', 'y_mean'))
+FEWEST = 3                      # stars that a PSF is measured on
 FIT_HALF_WIDTH = 25             # of the boxes cut out around stars; the fit chooses by their width what it uses
 
 
@@ -47,8 +48,8 @@ class FieldPSF:
     >>> hot = hp.Hotpants(pair.template, pair.science, config=hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4))
     >>> psf = difference_psf(hot)
     >>> image = psf(128, 128)
-    >>> image.shape[0] % 2, float(image.sum())
-    (1, 1.0)
+    >>> image.shape[0] == 2 * psf.half_width + 1, float(image.sum())
+    (True, 1.0)
     """
 
     profile: object
@@ -64,11 +65,44 @@ class FieldPSF:
         return self.profile.half_width
 
     def __call__(self, x, y):
-        """Picture at a position, its source in the centre of the central pixel: float64 (width, width)."""
+        """Picture at a position, its source in the centre of the central pixel.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        float64 array (width, width)
+            Rows along y; of sum 1.
+        """
         return self._draw(x, y, 0.0, 0.0)
 
     def stamp(self, x, y, pixel=None):
-        """Picture of a source at (x, y), as the pixels around a pixel see it; by default ``(round(x), round(y))``."""
+        """Picture of a source between pixels, as the pixels around one of them see it.
+
+        Parameters
+        ----------
+        x, y : float
+            Position of the source in pixels, 0-based.
+        pixel : (int, int), optional
+            Central pixel (x, y) of the picture. Default: ``(round(x), round(y))``.
+
+        Returns
+        -------
+        float64 array (width, width)
+            Rows along y; of sum 1.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> psf = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).psf
+        >>> picture = psf.stamp(128.3, 100.0)
+        >>> bool(picture[:, psf.half_width + 1:].sum() > picture[:, :psf.half_width].sum())
+        True
+        """
         ix, iy = (round(x), round(y)) if pixel is None else pixel
         return self._draw(x, y, x - ix, y - iy)
 
@@ -83,7 +117,26 @@ class FieldPSF:
         return image / image.sum()
 
     def fwhm(self, x, y):
-        """Full width at half maximum at a position, in pixels: that of a circle as large as where it is above half."""
+        """Full width at half maximum at a position: that of a circle as large as where the PSF is above half.
+
+        Parameters
+        ----------
+        x, y : float
+            Position in pixels, 0-based.
+
+        Returns
+        -------
+        float
+            In pixels.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> psf = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0)).psf
+        >>> bool(3.4 < psf.fwhm(128, 128) < 3.8)       # the science image's, 3.6
+        True
+        """
         from scipy.ndimage import zoom
         image = self(x, y)
         fine = zoom(image, 8, order=3)
@@ -218,8 +271,17 @@ def difference_psf(hot, psf=None):
     for given, own in ((psf, 'i'), (hot.science.psf, 'i'), (hot.template.psf, 't')):
         if given is not None:
             return FieldPSF(check_psf(given, (ny, nx)), _kernel(runs, own))
-    stars = [(s.x, s.y) for run in runs for s in run.used_substamps()]
+    stars = _stars_of(hot.seeds, [(s.x, s.y) for run in runs for s in run.used_substamps()])
     return FieldPSF(star_profile(runs[0].science, stars), _kernel(runs, 'i'))
+
+
+def _stars_of(seeds, used):
+    """Those of the positions used that have the shape of stars, where enough have; galaxies may serve for a kernel."""
+    if seeds is None or not seeds.shapeless:
+        return used
+    galaxies = seeds.measures.positions[seeds.shapeless]
+    stars = [star for star in used if np.abs(galaxies - star).max(axis=1).min() > 2]
+    return stars if len(stars) >= FEWEST else used
 
 
 def check_psf(psf, shape):
@@ -235,8 +297,8 @@ def _kernel(runs, own):
 
 def star_profile(exposure, positions):
     """Measure a PSF on stars near whole-number positions of an `~hotpants_cy.inputs.exposure.Exposure`."""
-    if len(positions) < 3:
-        raise InputError(f'a PSF needs 3 good stars, and there are {len(positions)}: give psf, a picture of it')
+    if len(positions) < FEWEST:
+        raise InputError(f'a PSF needs {FEWEST} good stars, and there are {len(positions)}: give psf, a picture of it')
     boxes = star_boxes(exposure, positions, FIT_HALF_WIDTH)
     profile = fit_stars(*boxes, np.array(positions, float), exposure.data.shape, LARGEST_HALF_WIDTH)
     log.info('PSF of the %s measured on %d stars: FWHM %.2f pixels', exposure.name, profile.n_stars, profile.fwhm)

@@ -14,12 +14,14 @@ __all__ = ['Seeds', 'vet']
 FAINTEST = 20.0              # signal over noise, in both images
 ROUND = 1.5                  # elongation over that of the PSF
 SIZES = 0.65, 1.5            # size over that of the PSF: cosmic rays and hot pixels lie below, galaxies above
+ALIKE = 0.12                 # difference of the logarithms of the sizes of stars
 NEIGHBOUR = 0.2              # height of a neighbour over that of the star
 MOVED = 1.0                  # pixels between the two images, beyond what the others have
 CONSTANT = 5.0               # flux ratio, in scatters of the flux ratios
 SCATTER = 0.01               # of flux ratios at least: what apertures are good for
 FLAT = 0.6                   # peak over flux, relative to other stars: below it a star is cut off
 ENOUGH = 40                  # good stars; with fewer, blends are taken as well: both images have the same
+FEW = 15                     # with fewer, what does not look like a star
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,8 @@ class Seeds:
         Where the stars come from.
     notes : list of str
         Stars that were taken in spite of something, for want of better ones.
+    shapeless : list of int
+        Those of them that are wider, or more elongated, than stars.
     faintest : float
         Least signal over noise.
     """
@@ -44,6 +48,7 @@ class Seeds:
     reasons: list
     source: str = 'a list'
     notes: list = field(default_factory=list)
+    shapeless: list = field(default_factory=list)
     faintest: float = FAINTEST
 
     @classmethod
@@ -118,14 +123,16 @@ def vet(measures, template, science, *, footprint, border, avoid=(), avoid_radiu
     refuse(measures.neighbour > NEIGHBOUR, 'with a neighbour',
            lambda k: f'a neighbour has {measures.neighbour[k]:.0%} of its height')
     _refuse_changes(refuse, measures, kinds)
-    notes = []
-    if kinds.count('') < ENOUGH:
-        again = [k for k in range(n) if waivable[k] and kinds[k] in ('with a neighbour', 'elongated', 'wide')]
+    notes, shapeless = [], []
+    for allowed, enough in (('with a neighbour',), ENOUGH), (('with a neighbour', 'elongated', 'wide'), FEW):
+        again = [k for k in range(n) if waivable[k] and kinds[k] in allowed]
         again.sort(key=lambda k: -measures.science.snr[k])
-        for k in again[:ENOUGH - kinds.count('')]:
+        for k in again[:max(0, enough - kinds.count(''))]:
             notes.append(f'star at {_place(measures, k)} is taken although {reasons[k]}')
+            if kinds[k] != 'with a neighbour':
+                shapeless.append(k)
             kinds[k] = reasons[k] = ''
-    return Seeds(measures, kinds, reasons, source, notes, faintest)
+    return Seeds(measures, kinds, reasons, source, notes, shapeless, faintest)
 
 
 def _place(measures, k):
@@ -186,9 +193,10 @@ def _refuse_shapes(refuse, measures, kinds):
         alive = np.array([not kind for kind in kinds], bool)
         if not alive.any():
             return
-        sharpness = shapes.peak / shapes.flux
         with np.errstate(invalid='ignore'):
-            size, round_, flat = (v / np.median(v[alive]) for v in (shapes.sigma, shapes.elongation, sharpness))
+            size = shapes.sigma / size_of_stars(shapes.sigma[alive])
+            stars = alive & (size > SIZES[0]) & (size < SIZES[1])
+            round_, flat = (v / np.median(v[stars]) for v in (shapes.elongation, shapes.peak / shapes.flux))
         refuse(size < SIZES[0], 'too sharp', lambda k, s=size, n=name: f'it has {s[k]:.2f} of the width of other stars '
                f'in the {n} image, as cosmic rays have')
         refuse((flat < FLAT) & (size < 2), 'saturated', lambda k, f=flat, n=name: 'its top is flat: '
@@ -197,6 +205,14 @@ def _refuse_shapes(refuse, measures, kinds):
                f'in the {n} image')
         refuse(round_ > ROUND, 'elongated', lambda k, r=round_, n=name: f'it is {r[k]:.2f} times as elongated as '
                f'other stars in the {n} image')
+
+
+def size_of_stars(sizes):
+    """Typical size of the smallest ones that are alike: galaxies, of which there may be more, are larger and differ."""
+    sizes = np.sort(sizes)
+    n_alike = np.searchsorted(sizes, sizes * np.exp(ALIKE), side='right') - np.arange(len(sizes))
+    first = np.argmax(2 * n_alike >= n_alike.max())
+    return np.median(sizes[first:first + n_alike[first]])
 
 
 def _refuse_changes(refuse, measures, kinds):
