@@ -57,7 +57,22 @@ class Detections:
         return self._scores.flux
 
     def find_candidates(self, threshold=5.0):
-        """Find point sources of both signs; see `hotpants_cy.candidates.find_candidates`."""
+        """Find point sources of both signs; see `hotpants_cy.candidates.find_candidates`.
+
+        Returns
+        -------
+        `~astropy.table.QTable`
+            The most significant first.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=3, n_transients=4, transient_snr=(20, 50))
+        >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+        >>> table = result.find_candidates(threshold=6)
+        >>> len(table)
+        4
+        """
         return find_candidates(self, threshold)
 
     def aperture_error(self, positions, radius):
@@ -73,6 +88,16 @@ class Detections:
         Returns
         -------
         `~astropy.units.Quantity` (n,)
+            In the unit of the difference.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+        >>> (error,) = result.aperture_error([(128, 128)], radius=4)
+        >>> error.unit
+        Unit("adu")
         """
         return self.noise.aperture_error(positions, radius)
 
@@ -87,16 +112,39 @@ class Detections:
         Returns
         -------
         `~astropy.units.Quantity` (n,)
+            In the unit of the difference.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+        >>> result.psf_flux_error([(128, 128), (60, 90)]).shape
+        (2,)
         """
         return self.noise.psf_flux_error(positions, self.psf)
 
     def covariance(self, cutout):
-        """Covariances of the pixels of a part of the difference, `~astropy.nddata.Covariance`.
+        """Covariances of the pixels of a part of the difference.
 
         Parameters
         ----------
         cutout : tuple of slice, or `~astropy.nddata.Cutout2D`
             Like ``np.s_[100:120, 200:220]``, of at most 16384 pixels.
+
+        Returns
+        -------
+        `~astropy.nddata.Covariance`
+            Of the pixels row by row, in the unit of the difference squared.
+
+        Examples
+        --------
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> result = hp.subtract(pair.science, pair.template, config=hp.HotpantsConfig(ko=0))
+        >>> import numpy as np
+        >>> result.covariance(np.s_[100:110, 100:110]).shape
+        (100, 100)
         """
         return self.noise.covariance(cutout)
 

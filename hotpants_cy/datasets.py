@@ -69,7 +69,8 @@ class SimulatedPair:
 def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n_transients=10,
               transient_snr=(10, 200), science_fwhm=3.6, template_fwhm=2.8, variation=0.0, profile='moffat',
               beta=3.5, flux_ratio=0.85, science_sky=400.0, template_sky=250.0, gain=1.0, read_noise=5.0,
-              noise=True, template_noise=1.0, saturation=None, n_saturated=0, nan_blocks=(), masked_blocks=()):
+              noise=True, template_noise=1.0, saturation=None, n_saturated=0, nan_blocks=(),
+              masked_blocks=()) -> SimulatedPair:
     """Simulate a science image with transients, and a sharper template without.
 
     Both images lie on the same pixels. With ``profile='gaussian'`` and no ``variation`` the science PSF is the

@@ -273,7 +273,7 @@ class Hotpants(PyhotpantsNames):
         Raises
         ------
         NoStampsError
-            There is no star to decide by.
+            There is no star.
 
         Examples
         --------
@@ -300,6 +300,8 @@ class Hotpants(PyhotpantsNames):
         ------
         NoStampsError, TooFewStampsError, SingularFitError
             The kernel cannot be determined.
+        MismatchError
+            No kernel makes one image into the other.
 
         Examples
         --------
@@ -327,6 +329,8 @@ class Hotpants(PyhotpantsNames):
         ------
         NoStampsError, TooFewStampsError, SingularFitError
             The kernel cannot be determined.
+        MismatchError
+            No kernel makes one image into the other.
 
         Examples
         --------

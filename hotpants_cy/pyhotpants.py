@@ -42,17 +42,17 @@ class PyhotpantsNames:
 
     @property
     def template_header(self):
-        """Header of the template."""
+        """Header of the template, dict-like."""
         return self.template.meta
 
     @property
     def image_header(self):
-        """Header of the science image."""
+        """Header of the science image, dict-like."""
         return self.science.meta
 
     @property
     def output_header(self):
-        """Header that the outputs build on."""
+        """Header that the outputs build on, dict-like."""
         return self.science.meta
 
     def get_final_outputs(self):
@@ -124,6 +124,18 @@ class PyhotpantsNames:
         ------
         OutputError
             A file cannot be written; none was then.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from astropy.nddata import CCDData
+        >>> import hotpants_cy as hp
+        >>> pair = hp.datasets.make_pair((256, 256), seed=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     config = hp.HotpantsConfig(ko=0, nstampx=4, nstampy=4, output_file=f'{folder}/diff.fits')
+        ...     hp.Hotpants(pair.template, pair.science, config=config).save_outputs()
+        ...     CCDData.read(config.output_file).shape
+        (256, 256)
         """
         difference, convolved, noise, flags = self.convolve_and_difference()
         planes = {'output_file': difference, 'noise_image_file': noise, 'mask_image_file': flags,
@@ -156,6 +168,11 @@ class PyhotpantsNames:
         -------
         float64 array (size, size)
             Rows along y. The size is odd, so that the kernel is centred.
+
+        Raises
+        ------
+        InputError
+            There is no kernel at the position, or no picture of that size.
 
         Examples
         --------

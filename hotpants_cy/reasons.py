@@ -64,19 +64,32 @@ class Reasoned:
         return dict(self.__dict__.get('_reasons', {}))
 
     def with_reasons(self, reasons):
-        """The same configuration, with the reasons of its values."""
+        """The same configuration, with the reasons of its values; for the package itself."""
         twin = replace(self)
         object.__setattr__(twin, '_reasons', {name: str(words) for name, words in reasons.items()})
         return twin
 
     def explained(self):
-        """List of (name, value, reason) of the parameters that were chosen or fixed, the values as short texts."""
+        """What was chosen or fixed, as a list of (name, value, reason); for the package itself.
+
+        The values are short texts.
+        """
         known = {spec.name for spec in fields(self)}
         return [(name, _brief(getattr(self, name)) if name in known else 'yes', words)
                 for name, words in self.reasons.items()]
 
     def explain(self):
-        """Print each value, its rule, and the numbers that led to it."""
+        """Print each value, its rule, and the numbers that led to it.
+
+        Examples
+        --------
+        >>> from hotpants_cy import HotpantsConfig
+        >>> HotpantsConfig(ko=1).explain()
+        tuthresh = None: default
+        ...
+        ko = 1: given
+        ...
+        """
         rows = self.explained()
         told = {name for name, *_ in rows}
         rows += [(spec.name, _brief(getattr(self, spec.name)), self._origin(spec)) for spec in fields(self)

@@ -13,6 +13,7 @@ from .inputs.frame import as_pair
 from .inputs.image import sibling, to_image
 from .inputs.registration import warn_if_misregistered
 from .inspection.concerns import warn_of
+from .inspection.looking import Pictures
 from .inspection.quality import measure_quality
 from .pipeline import Hotpants
 from .products.background import background_planes
@@ -150,7 +151,7 @@ def psf_in_the_middle(result):
 
 
 @dataclass(frozen=True, repr=False)
-class SubtractionResult(Detections):
+class SubtractionResult(Detections, Pictures):
     """What came out of a subtraction.
 
     Attributes
@@ -194,6 +195,12 @@ class SubtractionResult(Detections):
     ('t', Unit("adu"), 'good')
     >>> bool(0.83 < result.kernel.sum(128, 128) < 0.87)      # the flux ratio, 0.85
     True
+    >>> result.noise, float(result.psf(128, 128).sum())
+    (<DifferenceNoise: 256 x 256 pixels, 1 region>, 1.0)
+    >>> result.convolved.unit, result.background.unit, result.flux.unit
+    (Unit("adu"), Unit("adu"), Unit("adu"))
+    >>> result.whitened.shape, result.score.shape
+    ((256, 256), (256, 256))
     """
 
     difference: object
@@ -206,7 +213,11 @@ class SubtractionResult(Detections):
 
     @classmethod
     def of(cls, hot, *, owned=False):
-        """Result of a `Hotpants` object, running what has not run yet; of its own planes if nobody else has it."""
+        """Result of a `Hotpants` object; for the package itself.
+
+        Steps that have not run yet are run. With ``owned`` nobody else has the object, and its planes become those of
+        the result.
+        """
         difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
                          owned=owned, n_threads=hot.n_threads)
@@ -258,48 +269,3 @@ class SubtractionResult(Detections):
                 model, covariance, run.products.scale)[:, *run.region.inner]
         planes[:, self.difference.mask] = np.nan
         return sibling(self.difference, *planes)
-
-    def plot(self, figure=None):
-        """Show images, difference and significance; see `hotpants_cy.inspection.pictures.plot_result`."""
-        from .inspection.pictures import plot_result
-        return plot_result(self, figure)
-
-    def plot_kernel(self, figure=None, grid=(3, 3)):
-        """Show the kernel over the field; see `hotpants_cy.inspection.diagrams.plot_kernel`."""
-        from .inspection.diagrams import plot_kernel
-        return plot_kernel(self, figure, grid)
-
-    def plot_kernel_at(self, x, y, ax=None):
-        """Show the kernel at a position; see `hotpants_cy.inspection.diagrams.plot_kernel_at`."""
-        from .inspection.diagrams import plot_kernel_at
-        return plot_kernel_at(self, x, y, ax)
-
-    def plot_substamps(self, n=8, figure=None):
-        """Show stars and what is left of them; see `hotpants_cy.inspection.pictures.plot_substamps`."""
-        from .inspection.pictures import plot_substamps
-        return plot_substamps(self, n, figure)
-
-    def plot_quality(self, figure=None):
-        """Show pulls, flux ratio and residuals; see `hotpants_cy.inspection.diagrams.plot_quality`."""
-        from .inspection.diagrams import plot_quality
-        return plot_quality(self, figure)
-
-    def plot_pulls(self, ax=None):
-        """Show difference over noise beside a Gaussian; see `hotpants_cy.inspection.diagrams.plot_pulls`."""
-        from .inspection.diagrams import plot_pulls
-        return plot_pulls(self, ax)
-
-    def plot_flux_ratio(self, ax=None):
-        """Show the sum of the kernel over the field; see `hotpants_cy.inspection.diagrams.plot_flux_ratio`."""
-        from .inspection.diagrams import plot_flux_ratio
-        return plot_flux_ratio(self, ax)
-
-    def plot_residuals(self, ax=None):
-        """Show what is left of stars by their flux; see `hotpants_cy.inspection.diagrams.plot_residuals`."""
-        from .inspection.diagrams import plot_residuals
-        return plot_residuals(self, ax)
-
-    def report(self, path, overwrite=False):
-        """Write an HTML page about it that needs no other file; see `hotpants_cy.inspection.report.write_report`."""
-        from .inspection.report import write_report
-        write_report(self, path, overwrite)

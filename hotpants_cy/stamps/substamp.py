@@ -64,8 +64,15 @@ class Substamp:
     >>> pair = make_pair((256, 256), seed=1)
     >>> hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
     >>> solution, used = hot.iterative_fit_and_clip()
-    >>> used[0].status.name, used[0].image_cutout.shape
-    ('USED_IN_FINAL_FIT', (31, 31))
+    >>> star = used[0]
+    >>> star.status.name, list(star.fit_results['t'])
+    ('USED_IN_FINAL_FIT', ['fom', 'chi2'])
+    >>> star.image_cutout.shape, star.template_cutout.shape, star.noise_variance_cutout.shape
+    ((31, 31), (31, 31), (31, 31))
+    >>> star.convolved_model_local.shape, star.convolved_model_global.shape
+    ((31, 31), (31, 31))
+    >>> star.basis_vectors.shape, star.local_kernel_solution.shape
+    ((49, 31, 31), (50,))
     """
 
     id: int
