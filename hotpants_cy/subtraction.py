@@ -18,8 +18,8 @@ from .inspection.quality import measure_quality
 from .pipeline import Hotpants
 from .products.background import background_planes
 from .products.correlation import check_correlations
+from .products.given_psf import check_psf
 from .products.header import header_cards
-from .products.psf import check_psf
 from .stamps.substamp import substamp_table
 from .threads import resolve_threads
 from .words import counted

@@ -19,7 +19,8 @@ from hotpants_cy.kernel.basis import GaussianBasis
 from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.spatial import RegionFrame
 from hotpants_cy.products.correlation import DifferenceNoise, NoiseField
-from hotpants_cy.products.psf import FieldPSF, GivenPSF
+from hotpants_cy.products.given_psf import GivenPSF
+from hotpants_cy.products.psf import FieldPSF
 
 N, SCALE = 120, 1.3
 POSITIONS = np.array([(x + 0.3, y - 0.2) for y in range(20, 105, 20) for x in range(20, 105, 20)])

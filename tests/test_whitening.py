@@ -15,7 +15,8 @@ from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.spatial import RegionFrame
 from hotpants_cy.products.correlation import DifferenceNoise, NoiseField
 from hotpants_cy.products.filters import Filterable, FilterField, nodes
-from hotpants_cy.products.psf import FieldPSF, GivenPSF, difference_psf
+from hotpants_cy.products.given_psf import GivenPSF
+from hotpants_cy.products.psf import FieldPSF, difference_psf
 from hotpants_cy.products.score import ScoreImages
 from hotpants_cy.products.whitening import DifferenceFilters
 

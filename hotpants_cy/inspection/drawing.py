@@ -6,7 +6,7 @@ import numpy as np
 from astropy import units as u
 
 from ..exceptions import InputError
-from ..products.psf import GivenPSF, ModelAnywhere, reach_of
+from ..products.given_psf import GivenPSF, ModelAnywhere, reach_of
 from ..stamps.positions import pixel_positions
 
 __all__ = ['add_picture', 'drawer', 'light_of', 'sources_of']

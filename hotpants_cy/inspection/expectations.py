@@ -108,8 +108,8 @@ EXPECTATIONS = {
         fault='the kernel was fitted to {value} star(s) only, and takes {limit} to be trusted: lower fitthresh, give '
               'stars, or lower ko and the number of basis functions'),
     'stars_refused': Expectation(
-        'QREFUSED', 'stars refused, of those tried', **_below(0.6), form='.0%',
-        fault='{value} of the stars tried were refused, more than {limit}: they do not agree with one another; look at '
+        'QREFUSED', 'stars rejected by the fit, of those tried', **_below(0.6), form='.0%',
+        fault='{value} of the stars tried were rejected by the fit, more than {limit}: they do not agree with one another; look at '
               'the reasons in the table of substamps'),
     'saturated': Expectation(
         'QSATUR', 'stars used that look saturated', **_below(0.0), form='.0f',
