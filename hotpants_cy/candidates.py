@@ -11,6 +11,7 @@ from .products.correlation import DifferenceNoise
 from .products.position import likeliest_offset
 from .products.psf import difference_psf
 from .products.score import ScoreImages
+from .progress import in_parts
 
 __all__ = ['Detections', 'find_candidates']
 
@@ -236,7 +237,7 @@ def _unexplained(peaks, images, threshold, planes):
     score = images.score
     left = np.where(score.mask, 0.0, score.data).astype(float)
     kept = []
-    for x, y, value in peaks:
+    for x, y, value in _in_turn(peaks):
         # what is left must still be a peak of the same sign
         sign = math.copysign(1, value)
         if left[y, x] * sign < BELOW * threshold:
@@ -250,6 +251,12 @@ def _unexplained(peaks, images, threshold, planes):
         kept.append((*place, sign))
         add_picture(left, -left[y, x] * images.response(*place, (x, y)), x, y)
     return [(x, y) for x, y, _ in kept]
+
+
+def _in_turn(peaks):
+    """One peak after the other, with a word in the log now and then: a poor difference has many."""
+    for start, stop in in_parts(len(peaks), 'looking for candidates', whole=False):
+        yield from peaks[start:stop]
 
 
 def _likeliest(x, y, sign, psf, data, sigma, fwhm):

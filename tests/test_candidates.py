@@ -124,6 +124,22 @@ def test_a_source_that_moved_is_a_dipole(pair):
     assert got['dipole']
 
 
+@pytest.mark.parametrize('which', ['science', 'template'])
+def test_a_pixel_of_endless_noise_spoils_nothing_else(which):
+    pair = make_pair((256, 256), seed=3, n_transients=4, transient_snr=(20, 50))
+    clean, _, _ = searched(pair, ko=0)
+    row, place = pair.transients[0], np.s_[200, 200]           # far from all of them
+    image = getattr(pair, which)
+    image.data[place], image.uncertainty.array[place] = -1e9, 3e9
+    table, noisy, _ = searched(pair, ko=0)
+    assert len(table) == len(clean)
+    assert nearest(table, row['x'], row['y'])[0]['snr'] == pytest.approx(nearest(clean, row['x'], row['y'])[0]['snr'],
+                                                                        rel=0.02)
+    scores = noisy.score.data[~noisy.score.mask]
+    assert np.isfinite(scores).all()
+    assert np.std(scores[np.abs(scores) < 4]) == pytest.approx(1, abs=0.05)
+
+
 def test_masked_pixels_are_told():
     pair = make_pair((400, 400), seed=5, n_transients=6, transient_snr=(60, 100))
     x, y = round(pair.transients['x'][0]), round(pair.transients['y'][0])

@@ -314,7 +314,7 @@ def test_what_cannot_be_is_an_error(pair, options, words):
 
 
 def test_an_image_without_a_good_pixel_is_an_error():
-    with pytest.raises(InputError, match='masked'):
+    with pytest.raises(InputError, match='all pixels are NaN'):
         find_stars(np.full((20, 20), np.nan))
 
 

@@ -109,8 +109,8 @@ EXPECTATIONS = {
               'stars, or lower ko and the number of basis functions'),
     'stars_refused': Expectation(
         'QREFUSED', 'stars rejected by the fit, of those tried', **_below(0.6), form='.0%',
-        fault='{value} of the stars tried were rejected by the fit, more than {limit}: they do not agree with one another; look at '
-              'the reasons in the table of substamps'),
+        fault='{value} of the stars tried were rejected by the fit, more than {limit}: they do not agree with one '
+              'another; look at the reasons in the table of substamps'),
     'saturated': Expectation(
         'QSATUR', 'stars used that look saturated', **_below(0.0), form='.0f',
         fault='{value} star(s) with a flat top, as saturated ones have, were used: set tuthresh and iuthresh below '

@@ -15,6 +15,7 @@ from ..words import counted
 
 __all__ = ['DifferenceNoise', 'NoiseField', 'check_correlations', 'squared']
 
+LOUD = 300.0                    # sigmas, in usual ones, from which a pixel says nothing
 _LARGEST_CUTOUT = 16_384        # pixels: their covariances fill some 0.5 GB
 
 
@@ -60,8 +61,8 @@ class NoiseField:
         cut, p = run.region.buffered, run.products
         planes = [image.variance(cut, run.n_threads) for image in (run.science, run.template)]
         correlations, order = [science_correlation, template_correlation], 1 if run.direction == 't' else -1
-        return cls(*planes[::order], p.flags, p.noise, run.fit.model, p.scale, run.region.origin,
-                   *correlations[::order])
+        plain, convolved, flags = _without_loud(*planes[::order], p.flags, run.fit.model.half_width)
+        return cls(plain, convolved, flags, p.noise, run.fit.model, p.scale, run.region.origin, *correlations[::order])
 
     @cached_property
     def good(self):
@@ -128,6 +129,25 @@ class NoiseField:
             total = total + among @ seen.T
         good = sparse.diags_array(self.cutout(self.good, x0, y0, shape).ravel())
         return self.scale**2 * sparse.csr_matrix(good @ total @ good)
+
+
+def _typical(plane):
+    """Median of what is above zero, of a sample that is large enough; zero if nothing is."""
+    some = plane.reshape(-1)[::max(1, plane.size // 100_000)]
+    return float(np.median(some[some > 0])) if (some > 0).any() else 0.0
+
+
+def _without_loud(plain, convolved, flags, reach):
+    """Variances and flags without pixels that say nothing, but would drown all others in the rounding of an FFT."""
+    from scipy.ndimage import maximum_filter
+    planes = []
+    for plane, width in ((plain, 1), (convolved, 2 * reach + 1)):
+        limit = np.float32(LOUD**2 * _typical(plane))
+        if plane.max() > limit:
+            flags = flags | np.where(maximum_filter(plane > limit, width), np.int32(Bits.OUTPUT_ISBAD), 0)
+            plane = np.minimum(plane, limit)
+        planes.append(plane)
+    return *planes, flags
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,7 +163,7 @@ class ScoreImages:
                           where=norm > 0)
         score[~np.isfinite(score)] = 0
         middle = len(score) // 2
-        return score / score[middle, middle]
+        return score / score[middle, middle] if score[middle, middle] else score
 
     def _errors_around(self, pixel, shape):
         """Errors of the flux around a pixel, NaN beyond the image and where there is no score."""

@@ -14,14 +14,14 @@ __all__ = ['Seeds', 'vet']
 FAINTEST = 20.0              # signal over noise, in both images
 ROUND = 1.5                  # elongation over that of the PSF
 SIZES = 0.65, 1.5            # size over that of the PSF: cosmic rays and hot pixels lie below, galaxies above
+WIDER = 1.25                 # size over that of the PSF of what may teach a kernel, but not the PSF
 ALIKE = 0.12                 # difference of the logarithms of the sizes of stars
 NEIGHBOUR = 0.2              # height of a neighbour over that of the star
 MOVED = 1.0                  # pixels between the two images, beyond what the others have
 CONSTANT = 5.0               # flux ratio, in scatters of the flux ratios
 SCATTER = 0.01               # of flux ratios at least: what apertures are good for
 FLAT = 0.6                   # peak over flux, relative to other stars: below it a star is cut off
-ENOUGH = 40                  # good stars; with fewer, blends are taken as well: both images have the same
-FEW = 15                     # with fewer, what does not look like a star
+ENOUGH = 40                  # good stars; with fewer, blends and galaxies are taken as well: both images have the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Seeds:
     notes : list of str
         Stars that were taken in spite of something, for want of better ones.
     shapeless : list of int
-        Those of them that are wider, or more elongated, than stars.
+        Those that are wider, or more elongated, than stars are: they may teach a kernel, but show no PSF.
     faintest : float
         Least signal over noise.
     """
@@ -119,19 +119,21 @@ def vet(measures, template, science, *, footprint, border, avoid=(), avoid_radiu
     _refuse_faint(refuse, measures, template, science, faintest)
     _refuse_double(refuse, measures, kinds)
     waivable = [kind == '' for kind in kinds]
+    size = size_of_stars(measures.science.sigma[waivable]) if any(waivable) else 0.0
     _refuse_shapes(refuse, measures, kinds)
     refuse(measures.neighbour > NEIGHBOUR, 'with a neighbour',
            lambda k: f'a neighbour has {measures.neighbour[k]:.0%} of its height')
     _refuse_changes(refuse, measures, kinds)
     notes, shapeless = [], []
-    for allowed, enough in (('with a neighbour',), ENOUGH), (('with a neighbour', 'elongated', 'wide'), FEW):
-        again = [k for k in range(n) if waivable[k] and kinds[k] in allowed]
+    if kinds.count('') < ENOUGH:
+        again = [k for k in range(n) if waivable[k] and kinds[k] in ('with a neighbour', 'elongated', 'wide')]
         again.sort(key=lambda k: -measures.science.snr[k])
-        for k in again[:max(0, enough - kinds.count(''))]:
+        for k in again[:ENOUGH - kinds.count('')]:
             notes.append(f'star at {_place(measures, k)} is taken although {reasons[k]}')
-            if kinds[k] != 'with a neighbour':
+            if kinds[k] == 'elongated':
                 shapeless.append(k)
             kinds[k] = reasons[k] = ''
+    shapeless += [k for k in range(n) if not kinds[k] and measures.science.sigma[k] > WIDER * size]
     return Seeds(measures, kinds, reasons, source, notes, shapeless, faintest)
 
 
