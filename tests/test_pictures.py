@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,6 +196,14 @@ def test_every_star_of_both_images_is_in_the_residuals(result):
     axes = next(axes for axes in plot_quality(result).axes if axes.get_title() == 'What is left of stars')
     numbers = [int(text.get_text().split()[0]) for text in axes.get_legend().get_texts()]
     assert sum(numbers) == np.count_nonzero(sample.shared & ~sample.saturated) > 5
+
+
+def test_stars_that_there_are_none_of_are_not_in_the_legend(result, monkeypatch):
+    sample = sample_stars(result._hot.region)
+    sample = replace(sample, fitted=np.ones_like(sample.fitted))
+    monkeypatch.setattr('hotpants_cy.inspection.diagrams.sample_stars', lambda run, most: sample)
+    words, = result.plot_residuals().axes[0].get_legend().get_texts()
+    assert words.get_text().endswith('used stars')
 
 
 def test_several_regions_have_several_flux_ratios():

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from ..exceptions import InputError
+from ..words import counted
 from .pictures import BLUE, ORANGE, difference_plane
-from .plots import BAD, RANGE, asinh_ticks, axes_for, field_axes, figure_for, size_of
+from .plots import BAD, RANGE, asinh_ticks, axes_for, field_axes, figure_for, log_x, size_of
 from .samples import image_boxes, robust_width
 from .stars import sample_stars
 
@@ -253,15 +254,16 @@ def plot_residuals(result, ax=None):
         np.concatenate([getattr(sample, name) for sample in samples])
         for name in ('flux_residual', 'flux_error', 'fitted', 'shared', 'saturated'))
     good = (flux > 0) & np.isfinite(left) & shared & ~saturated
-    for chosen, marker, color, name in ((good & fitted, 'o', BLUE, 'used'), (good & ~fitted, 's', ORANGE, 'others')):
-        axes.errorbar(flux[chosen], 100 * left[chosen], 100 * error[chosen], fmt=marker, color=color, markersize=4,
-                      linewidth=0.8, label=f'{np.count_nonzero(chosen)} {name}')
+    for chosen, look, color, name in ((fitted, 'o', BLUE, 'used star'), (~fitted, 's', ORANGE, 'other star')):
+        if any(chosen := chosen & good):
+            axes.errorbar(flux[chosen], 100 * left[chosen], 100 * error[chosen], fmt=look, color=color, markersize=4,
+                          linewidth=0.8, label=counted(np.count_nonzero(chosen), name))
     axes.axhline(0, color='black', linewidth=0.8)
     reach = 1.2 * max(np.max(100 * np.abs(left[good]), initial=0), 1)
     axes.set(title='What is left of stars', xlabel=f'flux of the star [{result.difference.unit or "data units"}]',
              ylabel='flux left [%]', ylim=(-reach, reach))
     if good.any():
-        axes.set_xscale('log')
+        log_x(axes)
         axes.legend(loc='upper right', fontsize=9)
     return axes.figure
 

@@ -81,7 +81,7 @@ def plot_result(result, figure=None):
         bar = figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02, shrink=0.9)
         if scale is sky:
             bar.set_ticks(asinh_ticks(scale['norm']))
-        bar.ax.set_title('σ' if plane is significance else str(result.difference.unit or ''), fontsize=9)
+        bar.ax.set_title('σ' if plane is significance else str(result.difference.unit or ''), fontsize=9, loc='left')
     _mark_stars(panels[:2], result)
     return figure
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from astropy.stats import mad_std
 
-__all__ = ['BAD', 'RANGE', 'asinh_ticks', 'axes_for', 'field_axes', 'figure_for', 'plot_triptych', 'sigma_scale',
-           'size_of', 'sky_scale']
+__all__ = ['BAD', 'RANGE', 'asinh_ticks', 'axes_for', 'field_axes', 'figure_for', 'log_x', 'plot_triptych',
+           'sigma_scale', 'size_of', 'sky_scale']
 
 TITLES = 'Science', 'Template', 'Difference'
 RANGE = 8           # of the difference, in sigmas
@@ -104,8 +104,25 @@ def field_axes(figure, where, wcs, **options):
     axes = figure.add_subplot(*where, projection=wcs)
     for coordinate, name in zip(axes.coords, (wcs.wcs.lngtyp, wcs.wcs.lattyp), strict=True):
         coordinate.set_axislabel(SKY.get(name, name))
+        coordinate.set_ticks(number=3)          # the first of them is long, like 10h00m25s
         coordinate.set_ticklabel(exclude_overlapping=True)
     return axes
+
+
+def log_x(axes):
+    """Make x logarithmic over at least one decade, with labels 1, 3, 10, ..., or at powers of ten beyond two decades.
+
+    The minor ticks that matplotlib labels within a decade run into each other.
+    """
+    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+    axes.set_xscale('log')
+    low, high = axes.get_xlim()
+    wider = max(math.sqrt(10 * low / high), 1)
+    axes.set_xlim(low / wider, high * wider)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if high < 100 * low:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(2, 2)))
 
 
 def _plane(image):
