@@ -18,8 +18,9 @@ from hotpants_cy.inputs.frame import Frame
 from hotpants_cy.kernel.basis import GaussianBasis
 from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.spatial import RegionFrame
-from hotpants_cy.products.correlation import DifferenceNoise, NoiseField
+from hotpants_cy.products.correlation import DifferenceNoise
 from hotpants_cy.products.given_psf import GivenPSF
+from hotpants_cy.products.noise_field import NoiseField
 from hotpants_cy.products.psf import FieldPSF
 
 N, SCALE = 120, 1.3

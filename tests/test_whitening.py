@@ -13,9 +13,10 @@ from hotpants_cy.exceptions import InputError
 from hotpants_cy.kernel.basis import GaussianBasis
 from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.spatial import RegionFrame
-from hotpants_cy.products.correlation import DifferenceNoise, NoiseField
+from hotpants_cy.products.correlation import DifferenceNoise
 from hotpants_cy.products.filters import Filterable, FilterField, nodes
 from hotpants_cy.products.given_psf import GivenPSF
+from hotpants_cy.products.noise_field import NoiseField
 from hotpants_cy.products.psf import FieldPSF, difference_psf
 from hotpants_cy.products.score import ScoreImages
 from hotpants_cy.products.whitening import DifferenceFilters

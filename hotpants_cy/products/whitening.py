@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .correlation import squared
 from .filters import Filterable, FilterField, nodes
+from .noise_field import squared
 
 __all__ = ['DifferenceFilters']
 
