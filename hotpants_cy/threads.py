@@ -1,4 +1,4 @@
-"""How many threads to use (DESIGN section 3)."""
+"""How many threads to use."""
 
 import os
 from pathlib import Path

@@ -79,11 +79,12 @@ def test_the_measured_numbers_are_those_of_the_documentation():
     ratio, sky, found = 'kernel sum; error in %', 'mean of the sky over sigma', 'found in %'
     text = ' '.join(README.split())
     for claim in (f"flux ratio of the images with an error of {large[ratio]} %",
-                  f"an offset of the sky of {large[sky]} sigma",
-                  f"{large['false maxima']} maxima above 5 sigma that are no transients",
+                  'an offset of the sky below 0.001 sigma',
+                  f"{large['false maxima']} maxima above 5 sigma in each field that are no transients",
                   f"with HOTPANTS' defaults the error is {c_large[ratio]} %",
                   f"find {float(c_small[found]):.0f} % of the transients, `'auto'` {float(small[found]):.0f} %"):
         assert claim in text
+    assert abs(float(large[sky])) < 0.001
 
 
 @pytest.mark.parametrize('link', sorted(set(re.findall(r'\]\((?!http|#)([^)]+)\)', README))))

@@ -86,7 +86,9 @@ def test_every_measure_is_there_with_its_grade(result, page, words):
     for measure in result.quality.measures:
         assert EXPECTATIONS[measure.name].title in words
     grades = [a['class'].split()[1] for a in page.all('span') if a.get('class', '').startswith('grade')]
-    assert grades[1:] == [measure.grade for measure in result.quality.measures]
+    judged = [m for m in result.quality.measures if np.isfinite(m.value) and np.isfinite(m.expectation).any()]
+    assert len(grades) > 10
+    assert grades[1:] == [measure.grade for measure in judged]
 
 
 def test_every_parameter_is_there_with_its_reason(result, words):

@@ -19,7 +19,7 @@ from setuptools import Extension
 HERE = Path(__file__).parent
 FLAGS = ['/O2'] if os.name == 'nt' else ['-O3', '-fno-math-errno']
 # a fused multiply-add rounds once where the C program rounds twice, which picks another solution in
-# ill-conditioned fits (DESIGN, section 3); only what comes after the fit may use it. Nobody looks at traps, for whose
+# ill-conditioned fits; only what comes after the fit may use it. Nobody looks at traps, for whose
 # sake gcc would not compare in vectors
 EXACT = [] if os.name == 'nt' else ['-ffp-contract=off', '-fno-trapping-math']
 FUSED = [] if os.name == 'nt' else ['-ffp-contract=fast']

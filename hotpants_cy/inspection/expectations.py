@@ -70,11 +70,13 @@ class Expectation:
         """The good values as text."""
         low, high = self.good
         if self.good == _ANY:
-            return 'any'
+            return 'not judged'
         if self.good == _POSITIVE:
             return 'positive'
         if high == math.inf:
             return f'from {self.number(low)}'
+        if self.good == (0, 0):
+            return 'none'
         if low in (-math.inf, 0):
             return f'up to {self.number(high)}'
         return f'{self.number(low)} to {self.number(high)}'

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from dataclasses import fields, replace
 from html import escape
 
@@ -65,9 +66,15 @@ def page(result):
     """HTML of the page, as str."""
     verdict = result.quality.verdict
     return PAGE.substitute(
-        summary=escape(result._summary()), verdict=verdict, mark=MARKS[verdict], reasons=_reasons(result),
+        summary=escape(_about(result)), verdict=verdict, mark=MARKS[verdict], reasons=_reasons(result),
         pictures=_pictures(result), measures=_measures(result.quality), parameters=_parameters(result.config),
         stars=_stars(result.substamps), header=escape(_header(result.difference.meta)), version=escape(__version__))
+
+
+def _about(result):
+    """What was subtracted, as far as its header tells, and how."""
+    names = [str(result.difference.meta.get(key, '')).strip() for key in ('OBJECT', 'DATE-OBS')]
+    return ': '.join(filter(None, [', '.join(filter(None, names)), result._summary()]))
 
 
 def _reasons(result):
@@ -94,8 +101,9 @@ def _pictures(result):
         ('Quality', plot_quality(result, figure_for(None, (5.2, 11))),
          f'Pulls beside a Gaussian, with a scatter of the sky over its noise of {width}; the sum of the kernel over '
          f'the field; flux left of stars against their flux, {left} rms over rms.',
-         'Pulls wider than the Gaussian tell of wrong uncertainties, tails of sources and bad stars. One sky has one '
-         'flux ratio. What is left of stars should scatter about zero at all fluxes.'),
+         'Pulls wider than the Gaussian mean wrong uncertainties; long tails are sources, or stars badly matched; the '
+         'last bin has all beyond. One sky has one flux ratio. What is left of stars should scatter about zero at all '
+         'fluxes.'),
         ('Star by star', plot_substamps(result, STARS, figure_for(None, (4.6, rows), layout=None)),
          'Stars used, rejected and refused, each with science image, template, model and residual.',
          'Stars that were used should leave nothing but noise. The words above each tell what became of it.'),
@@ -121,9 +129,15 @@ def _png(figure):
 
 def _measures(quality):
     rules = [replace(EXPECTATIONS[m.name], good=m.expectation) for m in quality.measures]
-    rows = [(rule.title, rule.number(m.value), rule.range, m.grade)
+    rows = [(rule.title, rule.number(m.value), rule.range, _shown(m))
             for m, rule in zip(quality.measures, rules, strict=True)]
     return _table('Measures and what is expected of them', ('measure', 'value', 'expected', 'grade'), rows)
+
+
+def _shown(measure):
+    """Grade of a measure; of one that is unknown, or not judged, there is none to show unless it is to be mended."""
+    judged = math.isfinite(measure.value) and any(map(math.isfinite, measure.expectation))
+    return measure.grade if judged or measure.grade != 'good' else ''
 
 
 def _parameters(config):
@@ -161,8 +175,9 @@ def _stars(table):
 def _table(caption, head, rows):
     """A table that scrolls by itself, by keyboard too, where the page is narrower than it."""
     def cell(value, name):
-        mark = f'<span class="grade {value}">{MARKS[value]} {value}</span>' if name == 'grade' else escape(str(value))
-        return f'<td>{mark}</td>'
+        if name == 'grade' and value:
+            return f'<td><span class="grade {value}">{MARKS[value]} {value}</span></td>'
+        return f'<td>{escape(str(value))}</td>'
     titles = ''.join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = ''.join(
         f'<tr><th scope="row">{escape(str(first))}</th>'
