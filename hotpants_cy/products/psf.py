@@ -189,8 +189,9 @@ def _stars_of(seeds, used):
     """Those of the positions used that have the shape of stars, where enough have; galaxies may serve for a kernel."""
     if seeds is None or not seeds.shapeless:
         return used
-    galaxies = seeds.measures.positions[seeds.shapeless]
-    stars = [star for star in used if np.abs(galaxies - star).max(axis=1).min() > 2]
+    good = np.flatnonzero(seeds.good)
+    places = np.column_stack([seeds.measures.science.x, seeds.measures.science.y])[good]
+    stars = [place for place in used if good[np.argmin(np.hypot(*(places - place).T))] not in seeds.shapeless]
     return stars if len(stars) >= FEWEST else used
 
 
