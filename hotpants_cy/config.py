@@ -240,21 +240,21 @@ class HotpantsConfig(Reasoned):
             object.__setattr__(self, 'rkernel', self.basis_images.shape[1] // 2)
         if self.rss < self.rkernel:
             raise _impossible(f'rss={self.rss} is impossible: substamps must be at least as wide as the kernel, '
-                             f'rkernel={self.rkernel} (C flag -rss)')
+                              f'rkernel={self.rkernel} (C flag -rss)')
         if len(self.deg_fixe) != len(self.sigma_gauss):
             raise _impossible(f'deg_fixe={self.deg_fixe} is impossible: it needs one degree for each of '
-                             f'sigma_gauss={self.sigma_gauss} (C flag -ng)')
+                              f'sigma_gauss={self.sigma_gauss} (C flag -ng)')
         if self.ngauss is None:
             object.__setattr__(self, 'ngauss', len(self.sigma_gauss))
         elif self.ngauss != len(self.sigma_gauss):
             raise _impossible(f'ngauss={self.ngauss} is impossible: deg_fixe and sigma_gauss have '
-                             f'{len(self.sigma_gauss)} entries (C flag -ng)')
+                              f'{len(self.sigma_gauss)} entries (C flag -ng)')
         for side in 'ti':
             upper, lower = (getattr(self, f'{side}{which}thresh') for which in 'ul')
             # zero is "not given" to the C program here (spec 1.3)
             if upper and lower and upper < lower:
                 raise _impossible(f'{side}uthresh={upper:g} is impossible: it must not be below '
-                                 f'{side}lthresh={lower:g} (C flag -{side}u)')
+                                  f'{side}lthresh={lower:g} (C flag -{side}u)')
 
     def _key(self):
         # NaN, the default fill, is not equal to itself

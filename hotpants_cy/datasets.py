@@ -9,7 +9,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.table import QTable
 from astropy.wcs import WCS
 
-from .checks import checked, positive, real
+from .checks import checked, integer, or_none, positive, real
 from .exceptions import InputError
 from .simulated_psf import PSF
 from .words import counted
@@ -140,8 +140,9 @@ def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n
     shape = tuple(int(n) for n in np.atleast_1d(shape))
     _check(shape, profile, saturation, n_saturated,
            above_zero={'science_fwhm': science_fwhm, 'template_fwhm': template_fwhm, 'flux_ratio': flux_ratio,
-                       'gain': gain, 'science_sky': science_sky, 'template_sky': template_sky},
-           not_negative={'read_noise': read_noise, 'template_noise': template_noise or 0, 'n_transients': n_transients})
+                       'gain': gain, 'beta': beta, 'science_sky': science_sky, 'template_sky': template_sky},
+           not_negative={'read_noise': read_noise, 'template_noise': 0 if template_noise is False else template_noise},
+           counts={'n_stars': n_stars, 'n_transients': n_transients, 'n_saturated': n_saturated})
     # a stream for each part, so that changing one leaves the others alone
     star_rng, transient_rng, *noise_rngs = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
     science_psf = PSF(science_fwhm, profile, beta, variation, shape)
@@ -166,7 +167,7 @@ def make_pair(shape=(512, 512), *, seed=0, n_stars=None, star_flux=(4e3, 4e5), n
                          (science_sky - flux_ratio * template_sky) / gain)
 
 
-def _check(shape, profile, saturation, n_saturated, above_zero, not_negative):
+def _check(shape, profile, saturation, n_saturated, above_zero, not_negative, counts):
     """Raise an InputError for what cannot be simulated."""
     if len(shape) != 2 or min(shape) < 2:
         raise InputError(f'shape={shape} is impossible: it must be (ny, nx) of at least 2 pixels each')
@@ -176,6 +177,8 @@ def _check(shape, profile, saturation, n_saturated, above_zero, not_negative):
         checked(name, value, positive())
     for name, value in not_negative.items():
         checked(name, value, real(0))
+    for name, value in counts.items():
+        checked(name, value, or_none(integer(0, 10**9)))
     if n_saturated and saturation is None:
         raise InputError(f'n_saturated={n_saturated} needs a level: give saturation in adu too')
 

@@ -104,4 +104,8 @@ def map_in_threads(function, items, n_threads):
     from contextvars import copy_context  # what `numpy.errstate` has set holds there, too
     with ThreadPoolExecutor(n_threads) as pool:
         calls = [pool.submit(copy_context().run, function, item) for item in items]
-        return [call.result() for call in calls]
+        try:
+            return [call.result() for call in calls]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)        # or all others would still be called
+            raise

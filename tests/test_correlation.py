@@ -20,8 +20,9 @@ from hotpants_cy.kernel.model import KernelModel
 from hotpants_cy.kernel.spatial import RegionFrame
 from hotpants_cy.products.correlation import DifferenceNoise
 from hotpants_cy.products.given_psf import GivenPSF
-from hotpants_cy.products.noise_field import NoiseField
+from hotpants_cy.products.noise_field import NoiseField, _without_loud
 from hotpants_cy.products.psf import FieldPSF
+from hotpants_cy.products.whitening import precision_for
 
 N, SCALE = 120, 1.3
 POSITIONS = np.array([(x + 0.3, y - 0.2) for y in range(20, 105, 20) for x in range(20, 105, 20)])
@@ -168,6 +169,23 @@ def test_an_astropy_without_covariances_is_named(model, planes, monkeypatch):
     monkeypatch.delattr(nddata, 'Covariance', raising=False)
     with pytest.raises(hp.NotSupportedError, match='needs astropy'):
         noise_of(model, planes).covariance(np.s_[50:60, 50:60])
+
+
+def test_a_bright_star_on_a_dark_sky_is_no_pixel_of_endless_noise():
+    plane, flags = np.full((60, 60), 0.05, 'f4'), np.zeros((60, 60), 'i4')
+    plane[30, 30] = 2e5                                         # counted, on a sky of 0.05
+    plain, convolved, more = _without_loud(plane, plane, flags, 5)
+    assert plain is convolved is plane
+    assert not more.any()
+    assert precision_for(plane) is np.float64                   # in single precision its rounding would be the sky's
+    assert precision_for(np.minimum(plane, 10)) is np.float32
+
+
+def test_a_template_with_next_to_no_noise_has_no_pixel_of_endless_noise():
+    plane, flags = np.zeros((400, 400), 'f4'), np.zeros((400, 400), 'i4')
+    plane[7, 13] = 4
+    *_, more = _without_loud(plane, plane, flags, 5)
+    assert not more.any()
 
 
 def test_each_row_has_its_error(model, planes):

@@ -166,6 +166,7 @@ def test_wcs_is_tan_and_survives_fits(tmp_path):
 @pytest.mark.parametrize(('options', 'words'), [
     ({'profile': 'airy'}, "profile='airy' is unknown"),
     ({'shape': (512,)}, 'shape='),
+    ({'n_transients': 2.5}, 'n_transients=2.5 is impossible'), ({'n_stars': -1}, 'n_stars=-1 is impossible'),
     ({'gain': 0}, 'gain=0 is impossible'), ({'science_fwhm': 'wide'}, "science_fwhm='wide' is impossible"),
     ({'template_noise': -1}, 'template_noise=-1 is impossible'),
     ({'n_saturated': 2}, 'needs a level'),

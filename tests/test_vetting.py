@@ -192,6 +192,11 @@ def test_a_few_stars_have_a_size_too(n):
     assert size_of_stars(np.linspace(1.5, 1.5 + 0.02 * n, n)) == pytest.approx(1.52, rel=0.04)
 
 
+def test_fewer_that_are_sharper_are_no_stars():
+    assert size_of_stars(np.array([1.0, 1.6, 1.61])) == 1.6
+    assert size_of_stars(np.array([0.6] * 11 + [1.4] * 20)) == 1.4
+
+
 def with_galaxies(pair, n):
     """Both images with ``n`` round galaxies of many sizes."""
     rng = np.random.default_rng(5)

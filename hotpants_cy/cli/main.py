@@ -31,7 +31,7 @@ def main(argv=None):
     try:
         return _main(sys.argv[1:] if argv is None else list(argv))
     except SystemExit as stop:                   # of argparse, which knows no other way, and says 2 for a wrong option
-        return 1 if stop.code else 0
+        return {None: 0, 2: 1}.get(stop.code, stop.code)
 
 
 def _main(argv):

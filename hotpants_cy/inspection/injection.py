@@ -85,7 +85,7 @@ def inject(image, sources, psf=None, *, gain=None, seed=None, saturation=None, h
         twin = np.array(image) if isinstance(image, (list, tuple)) else copy.deepcopy(image)
     values = _values(twin)
     xy, flux = sources_of(sources, twin)
-    off = np.sum(~((xy > -0.5) & (xy < np.array(values.shape[::-1]) - 0.5)).all(axis=1))
+    off = np.sum(~((xy >= -0.5) & (xy <= np.array(values.shape[::-1]) - 0.5)).all(axis=1))
     if off:
         warnings.warn(f'{off} of {counted(len(xy), "source")} lie off the image, which has {values.shape[1]} x '
                       f'{values.shape[0]} pixels', HotpantsWarning, stacklevel=2)

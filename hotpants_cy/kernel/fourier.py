@@ -106,7 +106,8 @@ def convolve_stack(pictures, kernels, whole=False, n_threads=1):
         product = fft.rfft2(pictures[some], lengths)
         product *= fft.rfft2((kernels if len(kernels) == 1 else kernels[some]).astype(pictures.dtype), lengths)
         return fft.irfft2(product, lengths)[cut]
-    return np.concatenate(map_in_threads(convolved, range(0, len(pictures), AT_A_TIME), n_threads))
+    parts = map_in_threads(convolved, range(0, max(1, len(pictures)), AT_A_TIME), n_threads)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def in_single(values):

@@ -3,6 +3,8 @@
 Arrays are of shape (n stars, pixels of a substamp) throughout.
 """
 
+import math
+
 import numpy as np
 
 __all__ = ['LARGEST_ERROR', 'LOSSES', 'core_errors', 'extra_scatter', 'influence', 'middle', 'model_error',
@@ -107,7 +109,9 @@ def predicted_variance(target, model, target_variance, model_variance, good):
 
 def _moved(variance, noise, signal, total, good):
     """Variance without its slope with the noise of the pixels that it was made from."""
-    every = max(1, variance.size // SAMPLE) | 1                      # odd, so that no column is left out
+    every = max(1, variance.size // SAMPLE)
+    while math.gcd(every, variance.shape[-1]) > 1:                   # else columns would be left out
+        every += 1
     v, e, s, t, ok = (a.reshape(-1)[::every] for a in (variance, noise, signal, total, good))
     usual = ok & (np.abs(e) < 4 * np.sqrt(t)) & (t > 0)
     if np.count_nonzero(usual) < ENOUGH:
@@ -194,6 +198,8 @@ def extra_scatter(sizes, variances, scales, largest, weights=None):
     -------
     float
     """
+    if not len(sizes):
+        return 0.0
     # half of the deviations are below 1 / 1.4826 where half of these squares are below that of the scatter
     squares = (1.4826**2 * np.square(sizes) - variances) / scales
     middle_one = np.median(squares) if weights is None else weighted_median(squares, weights)

@@ -174,7 +174,10 @@ class DifferenceNoise:
         if not isinstance(parts, tuple) or [type(part) for part in parts] != [slice, slice]:
             raise InputError(f'cutout={cutout!r} is impossible: it must be two slices, like np.s_[100:120, 200:220], '
                              'or a Cutout2D')
-        rows, columns = (range(*part.indices(n)) for part, n in zip(parts, self.frame.shape, strict=True))
+        try:
+            rows, columns = (range(*part.indices(n)) for part, n in zip(parts, self.frame.shape, strict=True))
+        except TypeError as error:
+            raise InputError(f'cutout={cutout!r} is impossible: slices are of whole numbers') from error
         if not 0 < len(rows) * len(columns) <= _LARGEST_CUTOUT or rows.step != 1 or columns.step != 1:
             raise InputError(f'a cutout of {len(rows)} x {len(columns)} pixels cannot be had: it must have 1 to '
                              f'{_LARGEST_CUTOUT} pixels, next to each other')

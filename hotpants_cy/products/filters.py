@@ -31,11 +31,14 @@ class Filterable:
     margin : int
         Half width of the largest filter to come.
     n_threads : int
+    precision : type, optional
+        Of the transforms. Default `numpy.float32`.
     """
 
     plane: np.ndarray
     margin: int
     n_threads: int = 1
+    precision: type = np.float32
 
     @property
     def size(self):
@@ -47,13 +50,13 @@ class Filterable:
     def transform(self):
         """Fourier transform of the plane."""
         from scipy import fft
-        return fft.rfft2(np.asarray(self.plane, np.float32), self.size, workers=self.n_threads)
+        return fft.rfft2(np.asarray(self.plane, self.precision), self.size, workers=self.n_threads)
 
     def filtered(self, small):
         """Sum of the plane's pixels around each one, weighted with a filter of odd sides."""
         from scipy import fft
         (ny, nx), (my, mx) = self.plane.shape, (n // 2 for n in small.shape)
-        product = fft.rfft2(small[::-1, ::-1].astype(np.float32), self.size, workers=self.n_threads)
+        product = fft.rfft2(small[::-1, ::-1].astype(self.precision), self.size, workers=self.n_threads)
         product *= self.transform
         return fft.irfft2(product, self.size, workers=self.n_threads)[my:my + ny, mx:mx + nx]
 

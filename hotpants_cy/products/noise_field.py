@@ -7,9 +7,9 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['NoiseField', 'squared']
+__all__ = ['NoiseField', 'squared', 'typical']
 
-LOUD = 300.0                    # sigmas, in usual ones, from which a pixel says nothing
+LOUD = 1e5                      # sigmas, in usual ones, from which a pixel says nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,19 +124,19 @@ class NoiseField:
         return self.scale**2 * sparse.csr_matrix(good @ total @ good)
 
 
-def _typical(plane):
+def typical(plane):
     """Median of what is above zero, of a sample that is large enough; zero if nothing is."""
     some = plane.reshape(-1)[::max(1, plane.size // 100_000)]
     return float(np.median(some[some > 0])) if (some > 0).any() else 0.0
 
 
 def _without_loud(plain, convolved, flags, reach):
-    """Variances and flags without pixels that say nothing, but would drown all others in the rounding of an FFT."""
+    """Variances and flags without pixels that say nothing, and would drown all others in the rounding of an FFT."""
     from scipy.ndimage import maximum_filter
     planes = []
     for plane, width in ((plain, 1), (convolved, 2 * reach + 1)):
-        limit = np.float32(LOUD**2 * _typical(plane))
-        if plane.max() > limit:
+        limit = np.float32(LOUD**2 * typical(plane))
+        if plane.max() > limit > 0:
             flags = flags | np.where(maximum_filter(plane > limit, width), np.int32(Bits.OUTPUT_ISBAD), 0)
             plane = np.minimum(plane, limit)
         planes.append(plane)

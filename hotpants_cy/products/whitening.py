@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from .filters import Filterable, FilterField, nodes
-from .noise_field import squared
+from .noise_field import squared, typical
 
 __all__ = ['DifferenceFilters']
 
@@ -24,6 +24,7 @@ HALF_WIDTHS = 10, 12, 15, 20    # that whitening filters may have
 LEFT = 0.003                    # autocorrelation that cutting a filter may leave
 FLOOR = 1e-3                    # of the largest power: the least, where the image convolved has all the noise
 LOST = 1e-3                     # norm that a matched filter may lose by being cut
+STEEP = 3e3                     # largest variance over the usual one for single precision
 SKY_BOX = 200                   # pixels, for the variances of the sky
 
 
@@ -119,10 +120,10 @@ class DifferenceFilters:
 
     # -- the planes, transformed once -----------------------------------------------------------
 
-    def filterable(self, plane):
+    def filterable(self, plane, precision=np.float32):
         """A plane of the region, to be filtered with any filters made here."""
         # none is wider than a matched one after the kernel
-        return Filterable(plane, 2 * self.noise.kernel.half_width + 64, self.n_threads)
+        return Filterable(plane, 2 * self.noise.kernel.half_width + 64, self.n_threads, precision)
 
     @cached_property
     def _data(self):
@@ -135,7 +136,7 @@ class DifferenceFilters:
     @cached_property
     def _variances(self):
         plain = np.where(self.noise.good, self.noise.plain, np.float32(0))
-        return self.filterable(plain), self.filterable(self.noise.convolved)
+        return tuple(self.filterable(plane, precision_for(plane)) for plane in (plain, self.noise.convolved))
 
     def signal(self, filters):
         """The difference, filtered; bad pixels count as zero."""
@@ -158,6 +159,11 @@ class DifferenceFilters:
         """Part of the absolute weight of a filter that lies on good pixels, at each pixel."""
         absolute = filters.map(np.abs)
         return self.on_good(absolute) / absolute.spread(np.sum)(self.difference.shape)
+
+
+def precision_for(variance):
+    """That of an FFT of variances: double where a bright star on a dark sky has so much that rounding it would show."""
+    return np.float64 if variance.max() > STEEP * typical(variance) else np.float32
 
 
 def _transform(pictures, size):

@@ -243,9 +243,8 @@ def _of_file(path, frame, what):
         raise InputError(f'{what}: cannot read {path}: {error.strerror}') from error
     except InputError as error:
         raise InputError(f'{what}: {error}') from error
-    if is_regions:
-        return pixels_of_regions(read_text(path), path, frame, what)
-    return _of_table(_read_table(path, what), frame, what)
+    return (pixels_of_regions(read_text(path), path, frame, what) if is_regions
+            else _of_table(_read_table(path, what), frame, what))
 
 
 def _read_table(path, what):

@@ -15,7 +15,7 @@ FAINTEST = 20.0              # signal over noise, in both images
 ROUND = 1.5                  # elongation over that of the PSF
 SIZES = 0.65, 1.5            # size over that of the PSF: cosmic rays and hot pixels lie below, galaxies above
 WIDER = 1.25                 # size over that of the PSF of what may teach a kernel, but not the PSF
-ALIKE = 0.12                 # difference of the logarithms of the sizes of stars
+ALIKE, FEWEST_ALIKE = 0.12, 3      # difference of the logarithms of the sizes of stars; of so many it can be told
 NEIGHBOUR = 0.2              # height of a neighbour over that of the star
 MOVED = 1.0                  # pixels between the two images, beyond what the others have
 CONSTANT = 5.0               # flux ratio, in scatters of the flux ratios
@@ -213,7 +213,9 @@ def size_of_stars(sizes):
     """Typical size of the smallest ones that are alike: galaxies, of which there may be more, are larger and differ."""
     sizes = np.sort(sizes)
     n_alike = np.searchsorted(sizes, sizes * np.exp(ALIKE), side='right') - np.arange(len(sizes))
-    first = np.argmax(2 * n_alike >= n_alike.max())
+    if n_alike.max() < FEWEST_ALIKE:
+        return np.median(sizes)
+    first = np.argmax(3 * n_alike >= 2 * n_alike.max())
     return np.median(sizes[first:first + n_alike[first]])
 
 
