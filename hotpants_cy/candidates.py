@@ -14,6 +14,7 @@ from .products.score import ScoreImages
 from .progress import in_parts
 
 __all__ = ['Detections', 'find_candidates']
+__doctest_requires__ = {'Detections.covariance': ['astropy>=7.1']}
 
 DIPOLE = 0.3            # of the stronger pole that the weaker one has, at least
 NARROW, WIDE = 1.25, 2.0    # FWHM: radius of the pixels that tell a position; beside bad pixels, and how far it may be
