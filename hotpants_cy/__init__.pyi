@@ -470,6 +470,8 @@ class _SubstampDetails(TypedDict):
 
 class Hotpants:
     keep_convolved: bool
+    given_psf: Any
+    noise_correlations: tuple[ArrayLike | None, ArrayLike | None]
     n_threads: int
     def __init__(self, template_data: _Image, image_data: _Image, t_mask: ArrayLike | None = None,
                  i_mask: ArrayLike | None = None, t_error: ArrayLike | None = None, i_error: ArrayLike | None = None,

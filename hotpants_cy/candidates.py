@@ -27,7 +27,7 @@ class Detections:
     @cached_property
     def noise(self):
         """The noise of the difference with its covariances: a `~hotpants_cy.products.correlation.DifferenceNoise`."""
-        science, template = getattr(self._hot, 'noise_correlations', (None, None))
+        science, template = self._hot.noise_correlations
         return DifferenceNoise.of(self._hot, science_correlation=science, template_correlation=template)
 
     @cached_property
@@ -37,7 +37,7 @@ class Detections:
         It is made from the ``psf`` given, or that of the images; without one, it is measured on the stars that the
         kernel was fitted to.
         """
-        return difference_psf(self._hot, getattr(self._hot, 'given_psf', None))
+        return difference_psf(self._hot, self._hot.given_psf)
 
     @cached_property
     def _scores(self):

@@ -9,7 +9,7 @@ import operator
 import numpy as np
 
 __all__ = ['basis_images', 'boolean', 'checked', 'choice', 'corners', 'integer', 'or_none', 'path',
-           'positive', 'real', 'tuple_of']
+           'positive', 'real', 'rising', 'tuple_of']
 
 
 def checked(name, value, rule):
@@ -43,9 +43,19 @@ def real(low=-math.inf, high=math.inf, *, above=False, finite=True):
     return check, f'a number from {low:g} to {high:g}'
 
 
-def positive(words='a number above zero'):
+def positive(words='a number above zero', high=math.inf):
     """A number above zero."""
-    return real(0, above=True)[0], words
+    return real(0, high, above=True)[0], words
+
+
+def rising():
+    """Two or more rising numbers, as a float64 array."""
+    def check(values):
+        values = np.array(values, float)
+        if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
+            raise ValueError
+        return values
+    return check, 'two or more rising numbers'
 
 
 def integer(low, high, *, or_boolean=False):

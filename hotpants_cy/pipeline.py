@@ -84,6 +84,10 @@ class Hotpants(PyhotpantsNames):
 
     #: Whether the convolved image is kept while subtracting; otherwise it is made again when it is asked for.
     keep_convolved = False
+    #: PSF of the science image that the user gives; see `subtract`.
+    given_psf = None
+    #: Autocorrelation of the noise of science image and template, where it is known not to be white; see `subtract`.
+    noise_correlations = None, None
 
     def __init__(self, template_data, image_data, t_mask=None, i_mask=None, t_error=None, i_error=None,
                  star_catalog=None, config=None, output_header=None, *, stars=None, avoid=None, avoid_radius=None,

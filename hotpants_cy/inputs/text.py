@@ -21,8 +21,7 @@ def check_size(path):
     InputError
         It is larger than 256 MiB.
     """
-    if os.path.getsize(path) > LARGEST:
-        raise InputError(f'{path} is larger than {LARGEST >> 20} MiB: it can be no list')
+    _check(os.path.getsize(path), path)
 
 
 def read_text(path, encoding='utf-8'):
@@ -59,6 +58,10 @@ def read_text(path, encoding='utf-8'):
             text = file.read(LARGEST + 1)           # one endless line, or a device, must not fill the memory
     except OSError as error:
         raise InputError(f'cannot read {path}: {error.strerror}') from error
-    if len(text) > LARGEST:
-        raise InputError(f'{path} is larger than {LARGEST >> 20} MiB: it can be no list')
+    _check(len(text), path)
     return text
+
+
+def _check(size, path):
+    if size > LARGEST:
+        raise InputError(f'{path} is larger than {LARGEST >> 20} MiB: it can be no list')

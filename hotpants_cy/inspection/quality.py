@@ -185,7 +185,7 @@ def measure_quality(hot):
     """
     hot.assemble('difference')
     runs = hot.live_regions
-    most, correlations = max(256 // len(runs), 16), getattr(hot, 'noise_correlations', (None, None))
+    most, correlations = max(256 // len(runs), 16), hot.noise_correlations
     skies = [sky for sky in (sample_sky(run, most, correlations) for run in runs) if sky is not None]
     values = sky_measures(skies)
     width = values['sky_width'] if np.isfinite(values['sky_width']) and values['sky_width'] > 0 else 1.0

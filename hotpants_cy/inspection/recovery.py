@@ -7,21 +7,11 @@ from itertools import pairwise
 import numpy as np
 from astropy.table import QTable
 
-from ..checks import checked
+from ..checks import checked, rising
 from ..words import counted
 from .samples import mean_of
 
 __all__ = ['Recovery']
-
-
-def _rising(values):
-    values = np.array(values, float)
-    if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all():
-        raise ValueError
-    return values
-
-
-RISING = _rising, 'two or more rising numbers'
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +73,7 @@ class Recovery:
             ``low``, ``high``; ``sources`` and how many of them were ``detected``; ``completeness`` and its ``error``,
             half of the interval (Wilson) that has the truth with 68 per cent. NaN where there is no source.
         """
-        edges = checked('edges', edges, RISING)
+        edges = checked('edges', edges, rising())
         snr, detected = (np.asarray(self._measured[name]) for name in ('snr', 'detected'))
         inside = [(snr >= low) & (snr < high) for low, high in pairwise(edges)]
         n, k = (np.array([np.sum(part & some) for part in inside], int) for some in (True, detected))

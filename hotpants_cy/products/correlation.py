@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import checked, real
+from ..checks import checked, positive
 from ..exceptions import InputError, NotSupportedError
 from ..inputs.planes import as_array
 from ..stamps.positions import pixel_positions
@@ -103,8 +103,8 @@ class DifferenceNoise:
         """
         from photutils.aperture import CircularAperture
         largest = min(self.frame.shape) / 2
-        radius = checked('radius', radius, (real(0, largest, above=True)[0], 'a number of pixels above zero, at most '
-                                            f'half the shorter side of the image, {largest:g}'))
+        words = f'a number of pixels above zero, at most half the shorter side of the image, {largest:g}'
+        radius = checked('radius', radius, positive(words, largest))
         half = math.ceil(radius) + 1
 
         def weights(field, x, y, ix, iy):
@@ -170,14 +170,12 @@ class DifferenceNoise:
             from astropy.nddata import Covariance
         except ImportError as error:
             raise NotSupportedError('covariance() needs astropy 7.1 or newer, for astropy.nddata.Covariance') from error
-        parts = getattr(cutout, 'slices_original', cutout)
-        if not isinstance(parts, tuple) or [type(part) for part in parts] != [slice, slice]:
-            raise InputError(f'cutout={cutout!r} is impossible: it must be two slices, like np.s_[100:120, 200:220], '
-                             'or a Cutout2D')
         try:
-            rows, columns = (range(*part.indices(n)) for part, n in zip(parts, self.frame.shape, strict=True))
-        except TypeError as error:
-            raise InputError(f'cutout={cutout!r} is impossible: slices are of whole numbers') from error
+            rows, columns = (range(*part.indices(n)) for part, n in
+                             zip(getattr(cutout, 'slices_original', cutout), self.frame.shape, strict=True))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f'cutout={cutout!r} is impossible: it must be two slices of whole numbers, like '
+                             'np.s_[100:120, 200:220], or a Cutout2D') from error
         if not 0 < len(rows) * len(columns) <= _LARGEST_CUTOUT or rows.step != 1 or columns.step != 1:
             raise InputError(f'a cutout of {len(rows)} x {len(columns)} pixels cannot be had: it must have 1 to '
                              f'{_LARGEST_CUTOUT} pixels, next to each other')
