@@ -104,7 +104,7 @@ def render(psf, stars, galaxies, which, level, shift, scale):
 
 def _add(image, part, x, y):
     """Add a square of odd side, centred on a pixel; what lies outside is lost."""
-    large, small = overlap_slices(image.shape, part.shape, (y, x), mode='trim')
+    large, small = overlap_slices(image.shape, part.shape, (y, x), mode='partial')
     image[large] += part[small]
 
 

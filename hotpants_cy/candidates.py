@@ -27,8 +27,7 @@ class Detections:
     @cached_property
     def noise(self):
         """The noise of the difference with its covariances: a `~hotpants_cy.products.correlation.DifferenceNoise`."""
-        science, template = self._hot.noise_correlations
-        return DifferenceNoise.of(self._hot, science_correlation=science, template_correlation=template)
+        return DifferenceNoise.of(self._hot)
 
     @cached_property
     def psf(self):

@@ -7,8 +7,9 @@ from dataclasses import replace
 from .all_regions import AllRegions
 from .config import HotpantsConfig
 from .exceptions import InputError
+from .inputs.correlated import checked_correlations
 from .inputs.exposure import Exposure
-from .inputs.frame import as_frame, check_pair
+from .inputs.frame import as_frame, check_pair, with_correlations
 from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
@@ -46,6 +47,8 @@ class Hotpants(PyhotpantsNames):
         Header of the outputs. Default: that of the science image.
     stars, avoid, avoid_radius : optional
         Stars to vet and to use, and what to keep away from; see `hotpants_cy.subtract`.
+    noise_correlations : (array or None, array or None), optional
+        Autocorrelation of the noise of science image and template; see `hotpants_cy.subtract`.
     n_threads : int, optional
         Default: the CPUs that this process may use. Results do not depend on it.
 
@@ -86,12 +89,10 @@ class Hotpants(PyhotpantsNames):
     keep_convolved = False
     #: PSF of the science image that the user gives; see `subtract`.
     given_psf = None
-    #: Autocorrelation of the noise of science image and template, where it is known not to be white; see `subtract`.
-    noise_correlations = None, None
 
     def __init__(self, template_data, image_data, t_mask=None, i_mask=None, t_error=None, i_error=None,
                  star_catalog=None, config=None, output_header=None, *, stars=None, avoid=None, avoid_radius=None,
-                 n_threads=None):
+                 noise_correlations=(None, None), n_threads=None):
         if stars is not None and star_catalog is not None:
             raise InputError('give stars (0-based, vetted) or star_catalog (1-based, as by pyhotpants), not both')
         self.n_threads = resolve_threads(n_threads)
@@ -104,7 +105,8 @@ class Hotpants(PyhotpantsNames):
         keep = self.config.parity
         self.science = as_frame(image_data, name='science', keep_masked_values=keep, mask=i_mask, sigma=i_error)
         template = as_frame(template_data, name='template', keep_masked_values=keep, mask=t_mask, sigma=t_error)
-        self.template = check_pair(self.science, template)
+        self.science, self.template = with_correlations((self.science, check_pair(self.science, template)),
+                                                        checked_correlations(noise_correlations))
         if output_header is not None:
             self.science = replace(self.science, meta=output_header)
         self._stars, self._avoid, self._avoid_radius = stars, avoid, checked_radius(avoid_radius)

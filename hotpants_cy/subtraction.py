@@ -9,7 +9,8 @@ import numpy as np
 from .candidates import Detections
 from .exceptions import InputError
 from .inputs.bits import Bits
-from .inputs.frame import as_pair
+from .inputs.correlated import checked_correlations
+from .inputs.frame import as_pair, with_correlations
 from .inputs.image import sibling, to_image
 from .inputs.registration import warn_if_misregistered
 from .inspection.concerns import warn_of
@@ -17,7 +18,6 @@ from .inspection.looking import Pictures
 from .inspection.quality import measure_quality
 from .pipeline import Hotpants
 from .products.background import background_planes
-from .products.correlation import check_correlations
 from .products.given_psf import check_psf
 from .products.header import header_cards
 from .stamps.substamp import substamp_table
@@ -95,9 +95,10 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     >>> result.difference.shape
     (256, 256)
     """
-    check_correlations(noise_correlations)
+    correlations = checked_correlations(noise_correlations)
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
-    science, template = as_pair(science, template, keep_masked_values=getattr(config, 'parity', False))
+    pair = as_pair(science, template, keep_masked_values=getattr(config, 'parity', False))
+    science, template = with_correlations(pair, correlations)
     if psf is not None:
         check_psf(psf, science.shape)
     warn_if_misregistered(science, template, stacklevel=3)
@@ -105,7 +106,7 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
         hot = automatic(science, template, stars, **around)
     else:
         hot = Hotpants(template, science, config=config, stars=stars, **around)
-    hot.given_psf, hot.noise_correlations = psf, noise_correlations
+    hot.given_psf = psf
     result = SubtractionResult.of(hot, owned=True)
     if not hot.config.parity:
         warn_of(hot, stacklevel=3)

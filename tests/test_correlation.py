@@ -1,7 +1,6 @@
 """Errors that know the covariance of a difference, against the scatter of many realisations of its noise."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -206,9 +205,6 @@ def test_what_cannot_be_asked_for(model, planes):
         noise.covariance((0, 1))
     with pytest.raises(InputError, match='0 x 120'):
         noise.covariance(np.s_[0:0, 0:200])
-    hot = SimpleNamespace(assemble=None)
-    with pytest.raises(InputError, match='science_correlation'):
-        DifferenceNoise.of(hot, science_correlation=np.ones((2, 2)))
 
 
 @pytest.mark.parametrize('direction', ['t', 'i'])

@@ -449,10 +449,11 @@ def test_a_correlation_of_the_noise_that_is_known_is_expected():
         image.data += image.uncertainty.array * noise
     power = ndimage.convolve(np.pad(kernel, 1), kernel, mode='constant')
     correlation = power / power.max()
-    hot = Hotpants(pair.template, pair.science, config=HotpantsConfig(ko=0, nstampx=4, nstampy=4))
-    unknown = {m.name: m for m in measure_quality(hot).measures}['sky_correlation']
-    hot.noise_correlations = correlation, correlation
-    known = {m.name: m for m in measure_quality(hot).measures}['sky_correlation']
+    config = HotpantsConfig(ko=0, nstampx=4, nstampy=4)
+    unknown, known = (
+        {m.name: m for m in measure_quality(Hotpants(pair.template, pair.science, config=config,
+                                                     noise_correlations=given)).measures}['sky_correlation']
+        for given in ((None, None), (correlation, correlation)))
     assert unknown.value > 0.3
     assert abs(known.value) < 0.1
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..exceptions import InputError
 from ..instructions import loops
 from .bits import Bits
+from .correlated import WHITE, CorrelatedNoise
 from .noise import NoiseModel
 from .planes import extremes
 
@@ -40,6 +41,8 @@ class Exposure:
         Data for the kernel fit lie below it.
     fill : float
         A value that means "no data"; NaN for none.
+    correlated : CorrelatedNoise, optional
+        What neighbouring pixels share of the noise. Default: nothing.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Exposure:
     high: float
     kernel_high: float
     fill: float
+    correlated: CorrelatedNoise = WHITE
 
     @classmethod
     def of(cls, frame, config):
@@ -78,7 +82,8 @@ class Exposure:
             kernel_high = float(np.nextafter(np.float32(brightest), np.float32(np.inf)))
         return cls(frame.name, data, frame.variance, frame.flags,
                    NoiseModel(getattr(config, f'{side}gain'), getattr(config, f'{side}rdnoise')),
-                   limit('lthresh', -math.inf), high, kernel_high, config.single('fillval'))
+                   limit('lthresh', -math.inf), high, kernel_high, config.single('fillval'),
+                   CorrelatedNoise(frame.noise_correlation))
 
     @property
     def letter(self):

@@ -26,7 +26,7 @@ from .planes import (
 )
 from .sources import planes_of_array, planes_of_file, planes_of_hdu, planes_of_nddata
 
-__all__ = ['Frame', 'as_frame', 'as_pair', 'check_pair']
+__all__ = ['Frame', 'as_frame', 'as_pair', 'check_pair', 'with_correlations']
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ class Frame:
         What to call the image in messages; default ``'science'``.
     psf : array, optional
         Image of its point spread function, if it came with one.
+    noise_correlation : array of odd sides, optional
+        Autocorrelation of its noise, 1 at the centre; `None`, the default, for noise that is white.
     """
 
     data: np.ndarray
@@ -66,6 +68,7 @@ class Frame:
     uncertainty_type: type | None = None
     name: str = 'science'
     psf: Any = None
+    noise_correlation: Any = None
 
     @property
     def shape(self):
@@ -303,3 +306,9 @@ def check_pair(science, template):
     if variance is not None:
         variance = scaled(variance, factor**2, 'template variance')
     return replace(template, data=data, variance=variance, unit=science.unit)
+
+
+def with_correlations(frames, correlations):
+    """Frames that know the autocorrelations of their noise, as `checked_correlations` gives them; None changes none."""
+    return [frame if plane is None else replace(frame, noise_correlation=plane)
+            for frame, plane in zip(frames, correlations, strict=True)]

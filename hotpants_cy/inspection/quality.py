@@ -185,8 +185,8 @@ def measure_quality(hot):
     """
     hot.assemble('difference')
     runs = hot.live_regions
-    most, correlations = max(256 // len(runs), 16), hot.noise_correlations
-    skies = [sky for sky in (sample_sky(run, most, correlations) for run in runs) if sky is not None]
+    most = max(256 // len(runs), 16)
+    skies = [sky for sky in (sample_sky(run, most) for run in runs) if sky is not None]
     values = sky_measures(skies)
     width = values['sky_width'] if np.isfinite(values['sky_width']) and values['sky_width'] > 0 else 1.0
     stars = [sample_stars(run, width, max(150 // len(runs), 15)) for run in runs]

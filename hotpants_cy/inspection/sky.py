@@ -54,7 +54,7 @@ class SkySample:
         return _likeness(*(np.diff(image, axis=2) for image in self.images))
 
 
-def sample_sky(run, most=256, correlations=(None, None)):
+def sample_sky(run, most=256):
     """Look at up to ``most`` boxes, evenly spread over a region.
 
     Parameters
@@ -63,8 +63,6 @@ def sample_sky(run, most=256, correlations=(None, None)):
         After its last step.
     most : int, optional
         Default 256.
-    correlations : (array or None, array or None), optional
-        Autocorrelation of the noise of science image and template, 1 in the centre. Default: it is white.
 
     Returns
     -------
@@ -96,7 +94,7 @@ def sample_sky(run, most=256, correlations=(None, None)):
     quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
-    correlation, means = _expected(run, (np.median(a_variance), np.median(b_variance)), correlations)
+    correlation, means = _expected(run, (np.median(a_variance), np.median(b_variance)))
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
                      (a[alive][quiet], b[alive][quiet]), np.isfinite(pull).sum(axis=(1, 2))[alive],
                      correlation, means, dead)
@@ -151,13 +149,13 @@ def _mean(boxes):
         return np.nansum(boxes, axis=(1, 2)) / np.isfinite(boxes).sum(axis=(1, 2))
 
 
-def _expected(run, variances, correlations):
+def _expected(run, variances):
     """Correlation of neighbours, and variance of means over that of independent pixels, by the noise of both images."""
     from scipy.signal import fftconvolve
     kernel = run.fit.model.image(*_centre(run))
     power = fftconvolve(kernel, kernel[::-1, ::-1])
-    of_science, of_template = (np.ones((1, 1)) if c is None else np.asarray(c, float) for c in correlations)
-    source, target = (of_science, of_template) if run.direction == 'i' else (of_template, of_science)
+    source, target = (np.ones((1, 1)) if image.correlated.is_white else image.correlated.autocorrelation
+                      for image in run.pair())
     same, beside, total = (variances[0] * _lags(fftconvolve(power, source)) + variances[1] * _lags(target))
     return (beside / same, total / same) if same > 0 else (0.0, 1.0)
 

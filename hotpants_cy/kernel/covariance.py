@@ -88,15 +88,19 @@ def _noise_products(design, sight, weighing, kernels, k):
     # how each pixel of the source enters: W X correlated with the kernel; shapes that are nearly the same, as of narrow
     # Gaussians of high degree, need double precision
     pictures = weighted.reshape(-1, width, width)
-    spread = convolve_stack(pictures, kernels[k:k + 1, ::-1, ::-1], whole=True).reshape(len(weighted), -1)
+    spread = convolve_stack(pictures, kernels[k:k + 1, ::-1, ::-1], whole=True)
     scattered = weighing.scatter * np.einsum('kp,p->k', weighted, weighing.light(k))
-    return (_products(weighted, weighing.white[k])
-            + _products(np.ascontiguousarray(spread), sight.source_variance[k].ravel())
+    return (_products(pictures, weighing.white[k].reshape(width, width), design.target.correlated)
+            + _products(spread, sight.source_variance[k], design.source.correlated)
             + np.outer(scattered, scattered))
 
 
-def _products(vectors, weights):
-    """Products (n, n) of n vectors with one another under weights."""
+def _products(pictures, variance, correlated):
+    """Covariance (n, n) of the sums of pixels of this variance under n weights (n, ny, nx)."""
+    if not correlated.is_white:
+        pictures, variance = correlated.spread(pictures * np.sqrt(variance)), np.ones(1)
+    vectors = np.ascontiguousarray(pictures.reshape(len(pictures), -1))
+    weights = np.broadcast_to(variance.ravel(), vectors.shape[1])
     n, area = vectors.shape
     width, order, nowhere = math.isqrt(area), -1, np.zeros(1, np.int32)         # there is no background to be added
     products, compiled = np.empty((1, n, n)), loops('products')

@@ -70,4 +70,5 @@ def _variances(design, kernels, slots):
         target.append(design.target.variance(cut))
     source = np.pad(source, ((0, 0), *[(design.config.rkernel,) * 2] * 2), mode='edge').astype(float)
     spread = convolve_stack(source, kernels**2, n_threads=design.n_threads)
+    spread *= design.source.correlated.gain(kernels)[:, np.newaxis, np.newaxis]
     return np.maximum(spread, 0) + target

@@ -140,7 +140,7 @@ class Weighing:
         config = design.config
         predicted = _prediction(design, sight, model)
         kernels = model.images(sight.x, sight.y)
-        model_variance, good = _through(sight, kernels, config.single('kfm'), design.n_threads)
+        model_variance, good = _through(design, sight, kernels, config.single('kfm'))
         variance = predicted_variance(sight.target, predicted, sight.target_variance, model_variance, good)
         good &= variance > 0
         variance = np.where(good, variance, 1.0)
@@ -149,8 +149,7 @@ class Weighing:
         error = min(model_error(residual, variance, stars, good), largest_error)
         noise, variance = variance, variance + np.square(error * stars)
         model_variance = np.where(good, np.minimum(model_variance, variance), 0)
-        changes = _compared(sight, kernels, residual, variance, model_variance, np.where(good, stars, 0),
-                            design.n_threads)
+        changes = _compared(design, sight, kernels, residual, variance, model_variance, np.where(good, stars, 0))
         scatter = _typical_scatter(*changes)
         stars_count = _star_influence(*changes, scatter, chi2(residual, variance, good), config.robust)
         divisor = noise if config.weights else np.median(noise[good]) if good.any() else 1.0
@@ -181,15 +180,16 @@ def _wrong_light(data, bad):
     return np.where(bad, np.abs(np.nan_to_num(data.astype(float) - sky, posinf=0, neginf=0)), 0)
 
 
-def _through(sight, kernels, good_fraction, n_threads):
+def _through(design, sight, kernels, good_fraction):
     """Variance of the source under the kernel, and which pixels are good after a bad one spoils those around it.
 
     Far from a saturated star the kernel has little weight on it, and still brings in more of its wrong light than a
     robust loss would notice.
     """
     pictures, most = in_single(sight.source_variance)                # plenty for a variance
-    variance = convolve_stack(pictures, kernels**2, n_threads=n_threads)
+    variance = convolve_stack(pictures, kernels**2, n_threads=design.n_threads)
     variance = np.maximum(variance, 0).reshape(sight.target.shape) * most
+    variance *= design.source.correlated.gain(kernels)[:, np.newaxis]
     good = sight.good.copy()
     hit = np.flatnonzero(sight.source_bad.any(axis=(1, 2)))
     if len(hit):
@@ -202,15 +202,16 @@ def _through(sight, kernels, good_fraction, n_threads):
     return variance, good
 
 
-def _compared(sight, kernels, residual, variance, model_variance, light, n_threads):
+def _compared(design, sight, kernels, residual, variance, model_variance, light):
     """Flux changes of stars, compared with those of all, and their squared errors."""
     change, signal = flux_changes(residual, variance, model_variance, light)
     # each pixel of the source enters by what the kernel has spread it to
     size, filters = sight.source_variance.shape[1] - kernels.shape[1] + 1, light / variance
     spread = convolve_stack(filters.reshape(-1, size, size).astype(np.float32), kernels[:, ::-1, ::-1], whole=True,
-                            n_threads=n_threads)
-    noise = (np.sum(filters**2 * (variance - model_variance), axis=1)
-             + np.sum(np.square(spread, dtype=float) * sight.source_variance, axis=(1, 2)))
+                            n_threads=design.n_threads)
+    own = filters * np.sqrt(variance - model_variance)
+    noise = sum(np.sum(np.square(image.correlated.spread(entering), dtype=float), axis=(1, 2)) for image, entering in (
+        (design.target, own.reshape(-1, size, size)), (design.source, spread * np.sqrt(sight.source_variance))))
     squared_errors = np.maximum(noise, 1e-100) / signal**2
     typical, its_error = middle(change, squared_errors)
     return change - typical, squared_errors + its_error

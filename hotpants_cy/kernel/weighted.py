@@ -114,7 +114,7 @@ class WeightedDesign(Design):
     def _noise_products(self, sight, weights):
         """What the noise of the convolved image adds to these products on the average."""
         n_basis = len(self.basis)
-        pictures = self.basis.images.reshape(n_basis, -1)
+        pictures = self.source.correlated.spread(self.basis.images).reshape(n_basis, -1)
         seen = np.sum(weights * sight.seen_variance(self.config.rkernel), axis=1)
         noise = np.zeros((len(seen), *self.gram.shape[1:]))
         noise[:, :n_basis, :n_basis] = seen[:, np.newaxis, np.newaxis] * (pictures @ pictures.T)

@@ -124,7 +124,8 @@ def _sums(design, x, y, size):
     background = np.sum(np.einsum('yx,xk->yk', empty, along_x) * along_y, axis=0)
     return (empty.sum(axis=0) @ xs / n, empty.sum(axis=1) @ ys / n, float(n), np.sum(target.data[inside], where=empty),
             np.concatenate([convolved, background]),
-            *(np.sum(section.variance[inside], where=empty) for section in (target, source)))
+            *(np.sum(section.variance[inside], where=empty) * exposure.correlated.of_sums
+              for section, exposure in ((target, design.target), (source, design.source))))
 
 
 class _Section:

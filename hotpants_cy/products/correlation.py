@@ -7,12 +7,11 @@ import numpy as np
 
 from ..checks import checked, positive
 from ..exceptions import InputError, NotSupportedError
-from ..inputs.planes import as_array
 from ..stamps.positions import pixel_positions
 from ..words import counted
 from .noise_field import NoiseField
 
-__all__ = ['DifferenceNoise', 'check_correlations']
+__all__ = ['DifferenceNoise']
 
 _LARGEST_CUTOUT = 16_384        # pixels: their covariances fill some 0.5 GB
 
@@ -57,20 +56,10 @@ class DifferenceNoise:
         return f'<{type(self).__name__}: {nx} x {ny} pixels, {counted(n, "region")}>'
 
     @classmethod
-    def of(cls, hot, *, science_correlation=None, template_correlation=None):
-        """Noise of the difference of a `~hotpants_cy.Hotpants` object.
-
-        Parameters
-        ----------
-        hot : Hotpants
-        science_correlation, template_correlation : 2-D array of odd sides, optional
-            Autocorrelation of the noise of an image that was resampled: 1 at the centre, the correlation with the
-            pixel one to the right beside it, and so on. Default: neighbours are independent.
-        """
-        _check_correlation(science_correlation, 'science_correlation')
-        _check_correlation(template_correlation, 'template_correlation')
+    def of(cls, hot):
+        """Noise of the difference of a `~hotpants_cy.Hotpants` object."""
         hot.assemble('difference')
-        fields = [NoiseField.of(run, science_correlation, template_correlation) for run in hot.live_regions]
+        fields = [NoiseField.of(run) for run in hot.live_regions]
         regions = [run.region for run in hot.live_regions]
         return cls(fields, [(r.x0, r.x1, r.y0, r.y1) for r in regions], hot.science)
 
@@ -185,23 +174,3 @@ class DifferenceNoise:
             raise InputError('there is no difference in this cutout')
         unit = None if self.frame.unit is None else self.frame.unit**2
         return Covariance(field.covariance(x0, y0, shape), data_shape=shape, assume_symmetric=True, unit=unit)
-
-
-def check_correlations(pair):
-    """Check the ``noise_correlations`` of `~hotpants_cy.subtract` before there is work done."""
-    try:
-        science, template = pair
-    except (TypeError, ValueError):
-        raise InputError('noise_correlations must be two, that of the science image and that of the template, each an '
-                         'array or None') from None
-    _check_correlation(science, 'noise_correlations[0], of the science image,')
-    _check_correlation(template, 'noise_correlations[1], of the template,')
-
-
-def _check_correlation(plane, name):
-    if plane is None:
-        return
-    plane = as_array(plane, name, None).astype(float)
-    if plane.ndim != 2 or not all(n % 2 for n in plane.shape) or not np.isclose(
-            plane[plane.shape[0] // 2, plane.shape[1] // 2], 1) or not np.allclose(plane, plane[::-1, ::-1]):
-        raise InputError(f'{name} must be a 2-D array of odd sides, 1 at its centre and symmetric about it')

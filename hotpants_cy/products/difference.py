@@ -11,6 +11,9 @@ from ..instructions import loops
 __all__ = ['Products', 'convolve_again', 'fill_bad', 'subtract_region']
 
 
+PLACES = 9                   # in x and y
+
+
 @dataclass
 class Products:
     """Planes of one buffered region, all float32 but the flags.
@@ -95,10 +98,27 @@ def convolved_planes(model, source, region, config, n_threads=1, work=None):
     if work is not None:
         work[...] = 0
     flags = source.flags(cut, n_threads, work)
-    return model.convolve_planes(
+    convolved, variance, flags = model.convolve_planes(
         data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),
         plain_variance=config.conv_var, good_fraction=config.single('kfm'), background=True, exact=config.exact,
         n_threads=n_threads)
+    if not (source.correlated.is_white or config.conv_var):
+        variance *= correlated_gain(model, source.correlated, region)
+    return convolved, variance, flags
+
+
+def correlated_gain(model, correlated, region):
+    """What the noise of a convolved image has more of, since that of the image is not white, float32 (ny, nx).
+
+    The kernel varies slowly, so that a few places tell it.
+    """
+    ny, nx = region.shape
+    x, y = (np.linspace(0, n - 1, PLACES) for n in (nx, ny))
+    along_x, along_y = (np.array([np.interp(np.arange(n), places, one) for one in np.eye(PLACES)])
+                        for n, places in ((nx, x), (ny, y)))
+    xs, ys = (v.ravel() for v in np.meshgrid(x + region.origin[0], y + region.origin[1]))
+    gains = correlated.gain(model.images(xs, ys)).reshape(PLACES, PLACES)
+    return (along_y.T @ gains @ along_x).astype(np.float32)
 
 
 def convolve_again(model, source, target, region, config, products, n_threads=1):

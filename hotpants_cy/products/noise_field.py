@@ -49,13 +49,13 @@ class NoiseField:
     convolved_correlation: np.ndarray | None = None
 
     @classmethod
-    def of(cls, run, science_correlation=None, template_correlation=None):
+    def of(cls, run):
         """Noise of a `~hotpants_cy.regional.RegionalSubtraction` that has subtracted."""
-        cut, p = run.region.buffered, run.products
-        planes = [image.variance(cut, run.n_threads) for image in (run.science, run.template)]
-        correlations, order = [science_correlation, template_correlation], 1 if run.direction == 't' else -1
-        plain, convolved, flags = _without_loud(*planes[::order], p.flags, run.fit.model.half_width)
-        return cls(plain, convolved, flags, p.noise, run.fit.model, p.scale, run.region.origin, *correlations[::order])
+        cut, p, (source, target) = run.region.buffered, run.products, run.pair()
+        planes = [image.variance(cut, run.n_threads) for image in (target, source)]
+        plain, convolved, flags = _without_loud(*planes, p.flags, run.fit.model.half_width)
+        return cls(plain, convolved, flags, p.noise, run.fit.model, p.scale, run.region.origin,
+                   target.correlated.autocorrelation, source.correlated.autocorrelation)
 
     @cached_property
     def good(self):
