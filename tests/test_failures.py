@@ -121,6 +121,7 @@ def test_the_pair_itself_is_good():
     ({'noise_correlations': np.ones((3, 3))}, 'noise_correlations must be two'),
     ({'noise_correlations': 1}, 'noise_correlations must be two'),
     ({'noise_correlations': (None, np.ones((2, 2)))}, r'noise_correlations\[1\], of the template, must be'),
+    ({'noise_correlations': ([[2, 1, 2]], None)}, 'nowhere above 1'),
     ({'noise_correlations': ('flat', None)}, r'noise_correlations\[0\].*cannot use'),
 ], ids=str)
 def test_a_wrong_argument_is_named(argument, words):

@@ -94,7 +94,8 @@ def _checked(plane, name):
     if plane is None:
         return None
     plane = as_array(plane, name, None).astype(float)
-    if plane.ndim != 2 or not all(n % 2 for n in plane.shape) or not np.isclose(
-            plane[plane.shape[0] // 2, plane.shape[1] // 2], 1) or not np.allclose(plane, plane[::-1, ::-1]):
-        raise InputError(f'{name} must be a 2-D array of odd sides, 1 at its centre and symmetric about it')
+    if (plane.ndim != 2 or not all(n % 2 for n in plane.shape) or not np.allclose(plane, plane[::-1, ::-1])
+            or not np.isclose(plane[plane.shape[0] // 2, plane.shape[1] // 2], 1) or not np.abs(plane).max() < 1.001):
+        raise InputError(f'{name} must be a 2-D array of odd sides, 1 at its centre, symmetric about it, and nowhere '
+                         'above 1')
     return plane
