@@ -28,8 +28,8 @@ def measure_fluxes(image, positions, psf, *, radius=None, convolved=None, kernel
     a little is then still measured right. It costs a faint source some 15 % of its signal-to-noise ratio.
 
     The noise of a convolved image is correlated, so its part in :math:`\sigma_F` is larger than the variances of
-    the pixels tell. Give ``convolved`` and ``kernel`` to have the covariances added exactly; without them the
-    error is right only where the convolved image's noise is negligible.
+    the pixels tell. Give ``convolved`` and ``kernel`` to have the covariances added, exactly if the noise of the image
+    was white before; without them the error is right only where the convolved image's noise is negligible.
 
     Parameters
     ----------

@@ -9,8 +9,9 @@ from scipy.signal import fftconvolve
 
 import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair
-from hotpants_cy.inputs.correlated import WHITE, CorrelatedNoise
+from hotpants_cy.inputs.correlated import WHITE, CorrelatedNoise, checked_correlations
 from hotpants_cy.kernel.covariance import _products
+from hotpants_cy.products.correlation import DifferenceNoise
 
 SHIFTED, SMOOTH = np.array([0.0, 0.6, 0.4]), np.array([0.25, 0.5, 0.25])      # as interpolation does it in x and in y
 
@@ -33,6 +34,10 @@ def resampled(image, rng):
     return image
 
 
+def noise_of(correlation):
+    return CorrelatedNoise(checked_correlations((correlation, None))[0])
+
+
 @cache
 def without_noise():
     return make_pair((300, 300), seed=5, n_transients=0, noise=False)
@@ -53,18 +58,45 @@ def subtracted(seed, known=True, **changes):
 @pytest.mark.parametrize('correlation', [correlation_of(smoothing()), correlation_of(np.full((1, 3), 1 / 3)),
                                          correlation_of(np.outer(SHIFTED, [1.0]))])
 def test_the_filter_makes_the_autocorrelation_of_white_noise(correlation):
-    root = CorrelatedNoise(correlation).filter
+    noise = noise_of(correlation)
+    root = noise.filter
     power, (ny, nx) = fftconvolve(root, root), correlation.shape
     middle = len(power) // 2
     assert_allclose(power[middle - ny // 2:middle + ny // 2 + 1, middle - nx // 2:middle + nx // 2 + 1], correlation,
                     atol=0.01)
-    assert CorrelatedNoise(correlation).of_sums == pytest.approx(correlation.sum(), rel=0.03)
+    assert noise.of_sums == pytest.approx(correlation.sum(), rel=0.03)
+    assert_allclose(noise.autocorrelation.sum(), correlation.sum())
 
 
 def test_powers_below_zero_of_a_correlation_that_was_measured_are_no_error():
-    root = CorrelatedNoise(np.array([[0.9, 1.0, 0.9]])).filter           # there is no such noise
-    assert np.isfinite(root).all()
-    assert np.sum(root**2) == pytest.approx(1)
+    noise = noise_of([[0.52, 1.0, 0.52]])                                # there is no such noise
+    assert np.sum(noise.filter**2) == pytest.approx(1)
+    middle = len(noise.autocorrelation) // 2
+    near = noise.autocorrelation[middle, middle:middle + 3]
+    assert_allclose(near, [1, 0.52, 0], atol=0.03)
+    assert CorrelatedNoise(noise.autocorrelation).power.min() > -1e-9
+
+
+@pytest.mark.parametrize(('correlation', 'words'), [
+    ([[0.9, 1.0, 0.9]], 'that of no noise'), (np.eye(67)[::-1], 'side of 67 pixels'), ([[2, 1, 2]], 'nowhere above 1'),
+    ([[0, np.inf, 0], [0, 1, 0], [0, np.inf, 0]], 'nowhere above 1'), ([[np.nan, 1, np.nan]], 'symmetric'),
+], ids=str)
+def test_what_cannot_be_is_refused(correlation, words):
+    with pytest.raises(hp.InputError, match=words):
+        checked_correlations((None, correlation))
+
+
+@pytest.mark.parametrize('shape', [(1, 3), (3, 1), (7, 3)])
+def test_correlations_need_not_be_square(shape):
+    plane = correlation_of(np.ones([(n + 1) // 2 for n in shape]))
+    scene = without_noise()
+    noise = hp.Hotpants(scene.template, scene.science, config=hp.HotpantsConfig(ko=0),
+                        noise_correlations=(plane, plane))
+    field = DifferenceNoise.of(noise).at(150, 150)
+    weights = np.random.default_rng(4).normal(1, 1, size=(9, 9))
+    covariance = field.covariance(140, 140, (9, 9)).toarray()
+    assert weights.ravel() @ covariance @ weights.ravel() == pytest.approx(field.variance_of_sum(weights, 140, 140))
+    assert field.autocorrelation(150, 150).max() == pytest.approx(1)
 
 
 def test_white_noise_stays_as_it_is():
@@ -115,6 +147,20 @@ def test_the_convolved_image_made_again_has_the_same_uncertainty():
     assert np.median(found[inside][background[inside]]) == pytest.approx(1, rel=0.01)
 
 
+def test_noise_that_is_known_does_not_make_fluxes_scatter():
+    scatter = {known: np.mean([next(m.value for m in subtracted(10 + seed, known).quality.measures
+                                    if m.name == 'flux_scatter') for seed in range(8)]) for known in (True, False)}
+    assert scatter[True] < 0.5 * scatter[False]
+
+
+def test_the_error_of_the_model_is_no_noise_of_the_image():
+    variance, missed, rng = np.full((9, 9), 2.0), np.full((9, 9), 3.0), np.random.default_rng(5)
+    weights, correlated = rng.normal(1, 0.5, size=(2, 9, 9)), CorrelatedNoise(correlation_of(smoothing()))
+    assert_allclose(_products(weights, variance, correlated, missed),
+                    _products(weights, variance, correlated) + _products(weights, missed, WHITE))
+    assert_allclose(_products(weights, variance, WHITE, missed), _products(weights, variance + missed, WHITE))
+
+
 def test_the_kernel_sum_is_right_and_has_its_error():
     truth = without_noise().kernel_sum
     sums, errors = ({known: np.array([(getattr(subtracted(10 + seed, known).kernel, what)(150, 150))
@@ -125,6 +171,11 @@ def test_the_kernel_sum_is_right_and_has_its_error():
     assert abs(np.mean(pulls)) < 0.7
     # noise that does not average out makes kernels too small where it is not taken back
     assert abs(sums[True].mean() - truth) < 0.6 * abs(sums[False].mean() - truth)
+
+
+def test_the_header_says_so():
+    assert subtracted(1).difference.meta['NOISCORR'] == 'science and template'
+    assert 'NOISCORR' not in subtracted(1, known=False).difference.meta
 
 
 def test_steps_one_by_one_know_it_too():

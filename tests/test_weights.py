@@ -290,7 +290,7 @@ def test_a_saturated_pixel_or_one_far_too_low_spoils_more_of_its_surroundings_th
         hot.fit_and_select_direction()
         design = hot.regions[0].design('t')
         sight = Sight.of(design, range(len(design.stamps)))
-        lost.append(np.mean(np.sum(~_through(sight, first.kernel.images(sight.x, sight.y), 0.99, 1)[1], axis=1)))
+        lost.append(np.mean(np.sum(~_through(design, sight, first.kernel.images(sight.x, sight.y), 0.99)[1], axis=1)))
     dead, saturated, far_too_low = lost
     assert 2 < dead < 0.5 * min(saturated, far_too_low)
 

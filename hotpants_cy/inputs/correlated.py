@@ -11,8 +11,11 @@ from .planes import as_array
 
 __all__ = ['WHITE', 'CorrelatedNoise', 'checked_correlations']
 
-TAIL = 6                     # pixels that the filter reaches farther than the correlation
+WIDEST = 65                  # pixels along a side of a correlation
+TAIL = 6                     # pixels that the filter may reach farther than the correlation
 FINE = 4                     # points of its transform, in sides of the filter: what is cut off is small
+NOTHING = 1e-3               # of the peak of the filter, that is cut off
+ROUNDING, IMPOSSIBLE = -1e-9, -0.1       # power, over that of white noise, from which it is set to zero, or refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,29 +24,49 @@ class CorrelatedNoise:
 
     Parameters
     ----------
-    autocorrelation : float array of odd sides, or None
-        1 at the centre; None for noise that is independent from pixel to pixel.
+    given : float array (n, n) of an odd side, or None
+        Autocorrelation, 1 at the centre; None for noise that is independent from pixel to pixel.
     """
 
-    autocorrelation: np.ndarray | None = None
+    given: np.ndarray | None = None
 
     @property
     def is_white(self):
         """Whether pixels have independent noise."""
-        return self.autocorrelation is None or self.autocorrelation.size == 1
+        return self.given is None or self.given.size == 1
+
+    @property
+    def _half(self):
+        return len(self.given) // 2 + TAIL
+
+    @cached_property
+    def power(self):
+        """Power of each frequency over that of white noise; one that was measured may have some below zero."""
+        n = FINE * (2 * self._half + 1)
+        padded = np.zeros((n, n))
+        padded[:len(self.given), :len(self.given)] = self.given
+        return np.fft.fft2(np.roll(padded, (-(len(self.given) // 2),) * 2, (0, 1))).real
 
     @cached_property
     def filter(self):
         """What makes noise of this autocorrelation of white noise of the same variance: its square root, (n, n)."""
-        half = max(self.autocorrelation.shape) // 2 + TAIL
-        n = FINE * (2 * half + 1)
-        padded = np.zeros((n, n))
-        padded[tuple(slice(0, side) for side in self.autocorrelation.shape)] = self.autocorrelation
-        centred = np.roll(padded, [-(side // 2) for side in self.autocorrelation.shape], (0, 1))
-        # a correlation that was measured may have powers below zero, which there cannot be
-        power = np.maximum(np.fft.fft2(centred).real, 0)
-        root = np.roll(np.fft.ifft2(np.sqrt(power)).real, (half, half), (0, 1))[:2 * half + 1, :2 * half + 1]
+        half = self._half
+        root = np.fft.ifft2(np.sqrt(np.maximum(self.power, 0))).real
+        root = np.roll(root, (half, half), (0, 1))[:2 * half + 1, :2 * half + 1]
+        far = np.max(np.abs(np.indices(root.shape) - half), axis=0)
+        reach = far[np.abs(root) > NOTHING * np.abs(root).max()].max()
+        root = root[half - reach:half + reach + 1, half - reach:half + reach + 1]
         return root / math.sqrt(np.sum(root**2))
+
+    @cached_property
+    def autocorrelation(self):
+        """That which is given, or the nearest that noise can have, 1 at the centre; None if it is white."""
+        if self.is_white:
+            return None
+        if self.power.min() >= ROUNDING:
+            return self.given
+        from scipy.signal import fftconvolve
+        return fftconvolve(self.filter, self.filter[::-1, ::-1])
 
     @property
     def of_sums(self):
@@ -80,7 +103,7 @@ WHITE = CorrelatedNoise()
 
 
 def checked_correlations(pair):
-    """Arrays, or None, of the ``noise_correlations`` that `~hotpants_cy.subtract` is given."""
+    """Arrays (n, n), or None, of the ``noise_correlations`` that `~hotpants_cy.subtract` is given."""
     try:
         science, template = pair
     except (TypeError, ValueError):
@@ -98,4 +121,12 @@ def _checked(plane, name):
             or not np.isclose(plane[plane.shape[0] // 2, plane.shape[1] // 2], 1) or not np.abs(plane).max() < 1.001):
         raise InputError(f'{name} must be a 2-D array of odd sides, 1 at its centre, symmetric about it, and nowhere '
                          'above 1')
+    side = max(plane.shape)
+    if side > WIDEST:
+        raise InputError(f'{name} has a side of {side} pixels: give {WIDEST} at most, without the part that is nothing')
+    plane = np.pad(plane, [((side - n) // 2,) * 2 for n in plane.shape])
+    lowest = CorrelatedNoise(plane).power.min()
+    if lowest < IMPOSSIBLE:
+        raise InputError(f'{name} is that of no noise: its Fourier transform, the power, falls to {lowest:.2g}, where '
+                         'white noise has 1; it was cut off too early, or is known too badly')
     return plane

@@ -6,7 +6,7 @@ import numpy as np
 
 from .samples import BOX, difference_boxes, image_boxes, limits_of, medians_of, robust_width
 
-__all__ = ['SkySample', 'sample_sky']
+__all__ = ['SkySample', 'sample_sky', 'shared_noise']
 
 QUIET = 0.3           # part of the boxes, those with least structure in the images, that counts as blank
 
@@ -151,13 +151,27 @@ def _mean(boxes):
 
 def _expected(run, variances):
     """Correlation of neighbours, and variance of means over that of independent pixels, by the noise of both images."""
+    same, beside, total = _lags(shared_noise(run, variances))
+    return (beside / same, total / same) if same > 0 else (0.0, 1.0)
+
+
+def shared_noise(run, variances):
+    """Covariance of a pixel of the difference with those around it, in the middle of a region: (n, n).
+
+    Parameters
+    ----------
+    run : RegionalSubtraction
+        After its last step.
+    variances : (float, float)
+        Of the image that was convolved, before that, and of the other one.
+    """
     from scipy.signal import fftconvolve
     kernel = run.fit.model.image(*_centre(run))
-    power = fftconvolve(kernel, kernel[::-1, ::-1])
     source, target = (np.ones((1, 1)) if image.correlated.is_white else image.correlated.autocorrelation
                       for image in run.pair())
-    same, beside, total = (variances[0] * _lags(fftconvolve(power, source)) + variances[1] * _lags(target))
-    return (beside / same, total / same) if same > 0 else (0.0, 1.0)
+    planes = [variances[0] * fftconvolve(fftconvolve(kernel, kernel[::-1, ::-1]), source), variances[1] * target]
+    side = max(len(plane) for plane in planes)
+    return sum(np.pad(plane, (side - len(plane)) // 2) for plane in planes)
 
 
 def _lags(correlation):

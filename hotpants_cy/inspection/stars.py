@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..inputs.correlated import WHITE, CorrelatedNoise
 from ..kernel.weighted import DISAGREES
 from .samples import BOX, difference_boxes, image_boxes, limits_of
+from .sky import shared_noise
 
 __all__ = ['StarSample', 'sample_stars']
 
@@ -79,7 +81,7 @@ def sample_stars(run, sky_width=1.0, most=150):
     corners, shape = peaks - half, (2 * half + 1, 2 * half + 1)
     difference, noise = difference_boxes(run, corners, shape)
     source, target = run.pair()
-    raw = [image_boxes(image, run, corners, shape)[0] for image in (source, target)]
+    raw, variances = zip(*(image_boxes(image, run, corners, shape) for image in (source, target)), strict=True)
     (x0, y0), scale = run.region.origin, run.products.scale
     sign = 1 if run.direction == 't' else -1
     seen = scale * raw[1]
@@ -90,7 +92,8 @@ def sample_stars(run, sky_width=1.0, most=150):
     keep = np.isfinite(noise[middle]).all(axis=(1, 2)) & (peak > BRIGHT * sky_width * noise[:, half, half])
     keep &= _smooth(light, half)
     saturated = np.any([_plateau(_above_sky(image)[middle]) for image in raw], axis=0)
-    measured = _measure(*(cube[keep] for cube in (difference, noise, light)), sky_width, peak[keep], middle)
+    measured = _measure(*(cube[keep] for cube in (difference, noise, light)), sky_width, peak[keep], middle,
+                        _noise_of_neighbours(run, variances))
     raw = [_above_sky(image[keep]) for image in raw]
     core = np.s_[:, half - 3:half + 4, half - 3:half + 4]
     flux = [image[core].sum(axis=(1, 2)) * ratio
@@ -114,7 +117,15 @@ def _vary(run, x, y):
     return (away < NEAR).any(axis=1)
 
 
-def _measure(difference, noise, light, sky_width, peak, middle):
+def _noise_of_neighbours(run, variances):
+    """What pixels of the difference share where images have correlated noise; else it matters little for a flux."""
+    if all(image.correlated.is_white for image in run.pair()):
+        return WHITE
+    plane = shared_noise(run, [np.nanmedian(boxes) for boxes in variances])
+    return CorrelatedNoise(plane / plane[len(plane) // 2, len(plane) // 2])
+
+
+def _measure(difference, noise, light, sky_width, peak, middle, correlated):
     """Chi2, residuals and fluxes of stars, over the pixels that belong to each."""
     star = light > SEEN * sky_width * noise
     d, n, s = (np.where(star, cube, 0.0) for cube in (difference, noise * sky_width, light))
@@ -126,7 +137,8 @@ def _measure(difference, noise, light, sky_width, peak, middle):
         # the largest of some 20 values of pure noise is about 2 sigma
         largest = np.maximum(np.abs(d[middle]) - 2 * n[middle], 0).max(axis=(1, 2)) / peak
         flux = s.sum(axis=(1, 2))
-        return (chi2, residual, largest, d.sum(axis=(1, 2)) / flux, np.sqrt(np.sum(n**2, axis=(1, 2))) / flux)
+        error = np.sqrt(np.sum(correlated.spread(np.nan_to_num(n))**2, axis=(1, 2)))
+        return chi2, residual, largest, d.sum(axis=(1, 2)) / flux, error / flux
 
 
 def _above_sky(boxes):

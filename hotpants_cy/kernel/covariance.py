@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..inputs.correlated import WHITE
 from ..instructions import loops
 from ..threads import map_in_threads
 from .fourier import convolve_stack
@@ -18,7 +19,8 @@ def fit_covariance(design, sight, weighing, equations, model):
 
     With the vectors X, weights W and equations :math:`A = X^T W X` the solution is :math:`A^{-1} X^T W t`. Its
     covariance is :math:`A^{-1} X^T W\, C\, W X A^{-1}` for residuals of the covariance :math:`C = V + K V_s K^T`, since
-    the noise of the convolved image is correlated; the correction for what noise adds to A comes on top of it. Where
+    the noise of the convolved image is correlated; V and V_s are no diagonals where images have correlated noise
+    themselves. The correction for what noise adds to A comes on top of it. Where
     the flux ratios of stars scatter beyond noise, as with imperfect flat fields, C has the scatter times the light of
     each star, which the bright ones do not average out.
 
@@ -90,15 +92,18 @@ def _noise_products(design, sight, weighing, kernels, k):
     pictures = weighted.reshape(-1, width, width)
     spread = convolve_stack(pictures, kernels[k:k + 1, ::-1, ::-1], whole=True)
     scattered = weighing.scatter * np.einsum('kp,p->k', weighted, weighing.light(k))
-    return (_products(pictures, weighing.white[k].reshape(width, width), design.target.correlated)
+    own, missed = (plane[k].reshape(width, width) for plane in (weighing.own, weighing.missed))
+    return (_products(pictures, own, design.target.correlated, missed)
             + _products(spread, sight.source_variance[k], design.source.correlated)
             + np.outer(scattered, scattered))
 
 
-def _products(pictures, variance, correlated):
-    """Covariance (n, n) of the sums of pixels of this variance under n weights (n, ny, nx)."""
+def _products(pictures, variance, correlated, more=0.0):
+    """Covariance (n, n) of sums of pixels of this variance, and of more that is white, under n weights (n, ny, nx)."""
     if not correlated.is_white:
-        pictures, variance = correlated.spread(pictures * np.sqrt(variance)), np.ones(1)
+        white = _products(pictures, more, WHITE) if np.any(more) else 0.0
+        return white + _products(correlated.spread(pictures * np.sqrt(variance)), np.ones(1), WHITE)
+    variance = variance + more
     vectors = np.ascontiguousarray(pictures.reshape(len(pictures), -1))
     weights = np.broadcast_to(variance.ravel(), vectors.shape[1])
     n, area = vectors.shape

@@ -99,8 +99,8 @@ class Weighing:
         Prediction of the target.
     variance : float64 array
         Of target minus prediction, with the error of the model.
-    white : float64 array
-        The part of it that is not correlated from pixel to pixel.
+    own, missed : float64 array
+        The parts of it that are noise of the target, and the error of the model.
     good : bool array
     weights : float64 array
     noise_weights : float64 array
@@ -117,7 +117,8 @@ class Weighing:
 
     model: np.ndarray
     variance: np.ndarray
-    white: np.ndarray
+    own: np.ndarray
+    missed: np.ndarray
     good: np.ndarray
     weights: np.ndarray
     noise_weights: np.ndarray
@@ -149,14 +150,16 @@ class Weighing:
         error = min(model_error(residual, variance, stars, good), largest_error)
         noise, variance = variance, variance + np.square(error * stars)
         model_variance = np.where(good, np.minimum(model_variance, variance), 0)
-        changes = _compared(design, sight, kernels, residual, variance, model_variance, np.where(good, stars, 0))
+        own = np.maximum(noise - model_variance, 0)
+        missed = variance - model_variance - own
+        changes = _compared(design, sight, kernels, residual, variance, (own, missed), np.where(good, stars, 0))
         scatter = _typical_scatter(*changes)
         stars_count = _star_influence(*changes, scatter, chi2(residual, variance, good), config.robust)
         divisor = noise if config.weights else np.median(noise[good]) if good.any() else 1.0
         worth = np.where(good, stars_count[:, np.newaxis] / divisor, 0)
         own_error = np.maximum(core_errors(residual, noise, stars, good), error)[:, np.newaxis]
         deviations = residual / np.sqrt(noise + np.square(own_error * stars))
-        return cls(predicted, variance, variance - model_variance, good,
+        return cls(predicted, variance, own, missed, good,
                    influence(deviations, config.robust) * worth, sensitivity(deviations, config.robust) * worth,
                    stars_count, scatter, error)
 
@@ -202,16 +205,18 @@ def _through(design, sight, kernels, good_fraction):
     return variance, good
 
 
-def _compared(design, sight, kernels, residual, variance, model_variance, light):
+def _compared(design, sight, kernels, residual, variance, parts, light):
     """Flux changes of stars, compared with those of all, and their squared errors."""
-    change, signal = flux_changes(residual, variance, model_variance, light)
+    own, missed = parts
+    change, signal = flux_changes(residual, variance, variance - own - missed, light)
     # each pixel of the source enters by what the kernel has spread it to
     size, filters = sight.source_variance.shape[1] - kernels.shape[1] + 1, light / variance
     spread = convolve_stack(filters.reshape(-1, size, size).astype(np.float32), kernels[:, ::-1, ::-1], whole=True,
                             n_threads=design.n_threads)
-    own = filters * np.sqrt(variance - model_variance)
-    noise = sum(np.sum(np.square(image.correlated.spread(entering), dtype=float), axis=(1, 2)) for image, entering in (
-        (design.target, own.reshape(-1, size, size)), (design.source, spread * np.sqrt(sight.source_variance))))
+    noise = np.sum(filters**2 * missed, axis=1) + sum(
+        np.sum(np.square(image.correlated.spread(entering)), axis=(1, 2)) for image, entering in (
+            (design.target, (filters * np.sqrt(own)).reshape(-1, size, size)),
+            (design.source, spread * np.sqrt(sight.source_variance))))
     squared_errors = np.maximum(noise, 1e-100) / signal**2
     typical, its_error = middle(change, squared_errors)
     return change - typical, squared_errors + its_error

@@ -7,11 +7,9 @@ import numpy as np
 from ..exceptions import InputError, MismatchError
 from ..inputs.bits import Bits
 from ..instructions import loops
+from .filters import FilterField, nodes
 
 __all__ = ['Products', 'convolve_again', 'fill_bad', 'subtract_region']
-
-
-PLACES = 9                   # in x and y
 
 
 @dataclass
@@ -112,13 +110,9 @@ def correlated_gain(model, correlated, region):
 
     The kernel varies slowly, so that a few places tell it.
     """
-    ny, nx = region.shape
-    x, y = (np.linspace(0, n - 1, PLACES) for n in (nx, ny))
-    along_x, along_y = (np.array([np.interp(np.arange(n), places, one) for one in np.eye(PLACES)])
-                        for n, places in ((nx, x), (ny, y)))
-    xs, ys = (v.ravel() for v in np.meshgrid(x + region.origin[0], y + region.origin[1]))
-    gains = correlated.gain(model.images(xs, ys)).reshape(PLACES, PLACES)
-    return (along_y.T @ gains @ along_x).astype(np.float32)
+    (x0, y0), (y, x) = region.origin, (nodes(n) for n in region.shape)
+    kernels = FilterField(x, y, np.array([model.images(x0 + x, np.full(len(x), y0 + row)) for row in y]))
+    return kernels.spread(lambda kernel: correlated.gain(kernel[np.newaxis])[0])(region.shape)
 
 
 def convolve_again(model, source, target, region, config, products, n_threads=1):

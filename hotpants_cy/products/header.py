@@ -25,6 +25,9 @@ def header_cards(regions, config):
     cards = {'SOFTNAME': ('hotpants_cy', 'image subtraction, Alard & Lupton 1998'),
              'PHOTNORM': (config.normalize, 'flux scale: template, image or unconvolved'),
              'NREGION': (len(regions), 'regions with a kernel of their own'), **method_cards(config)}
+    known = [image.name for image in (regions[0].science, regions[0].template) if not image.correlated.is_white]
+    if known:
+        cards['NOISCORR'] = ' and '.join(known), 'noise of neighbours known to correlate'
     for run in regions:
         n = f'{run.region.index:02d}'
         cards[f'REGION{n}'] = (run.region.section, 'pixels of the region')

@@ -63,7 +63,9 @@ class DifferenceFilters:
     def size(self):
         """Pixels of the transforms."""
         from scipy import fft
-        return fft.next_fast_len(max(SIZE, 4 * self.kernels.filters.shape[-1]), real=True)
+        correlations = self.noise.plain_correlation, self.noise.convolved_correlation
+        widest = max(len(r) for r in (np.ones((1, 1)), *correlations) if r is not None)
+        return fft.next_fast_len(max(SIZE, 4 * self.kernels.filters.shape[-1], widest), real=True)
 
     @cached_property
     def power(self):
