@@ -53,7 +53,7 @@ _STANDARD_COMMENTS = ('FITS (Flexible Image Transport System) format is',
 # What an earlier subtraction left in a science image that is a difference itself.
 _STALE = re.compile(
     '(REGION|CONVOL|' + '|'.join(stem for stem, *_ in (*REGION_KEYWORDS, NOISE_SCALE)) + r')\d\d+'
-    r'|NGAUSS|[DS]GAUSS\d+|FWKERN|CKORDER|BGORDER|KERINFO|KERFILE|EXACTKER|FITWGHT|FITLOSS')
+    r'|NGAUSS|[DS]GAUSS\d+|FWKERN|CKORDER|BGORDER|KERINFO|KERFILE|EXACTKER|FITWGHT|FITLOSS|NOISCORR')
 
 
 @dataclass(frozen=True)
