@@ -13,6 +13,7 @@ from hotpants_cy.autoconfig.facts import look_at
 from hotpants_cy.autoconfig.ladder import rungs
 from hotpants_cy.autoconfig.rules import kernel_sigma
 from hotpants_cy.datasets import make_pair, positions_of
+from hotpants_cy.inputs.correlated import WHITE
 from hotpants_cy.inputs.frame import as_frame
 from hotpants_cy.kernel.prediction import _variances
 
@@ -270,7 +271,7 @@ def test_the_end_of_the_ladder_is_an_error_with_the_counts():
 
 
 def test_each_star_held_out_is_judged_by_the_noise_of_the_kernel_at_its_place():
-    pictures = [SimpleNamespace(variance=lambda cut: np.ones((11, 11)))] * 2
+    pictures = [SimpleNamespace(variance=lambda cut: np.ones((11, 11)), correlated=WHITE)] * 2
     stamps = [SimpleNamespace(substamp=SimpleNamespace(x=x, y=50)) for x in (20, 80)]
     design = SimpleNamespace(stamps=stamps, source=pictures[0], target=pictures[1], n_threads=1,
                              config=SimpleNamespace(rss=5, rkernel=2))
