@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..products.noise_field import covariances
 from .samples import BOX, difference_boxes, image_boxes, limits_of, medians_of, robust_width
 
 __all__ = ['SkySample', 'sample_sky', 'shared_noise']
@@ -165,13 +166,9 @@ def shared_noise(run, variances):
     variances : (float, float)
         Of the image that was convolved, before that, and of the other one.
     """
-    from scipy.signal import fftconvolve
-    kernel = run.fit.model.image(*_centre(run))
-    source, target = (np.ones((1, 1)) if image.correlated.is_white else image.correlated.autocorrelation
-                      for image in run.pair())
-    planes = [variances[0] * fftconvolve(fftconvolve(kernel, kernel[::-1, ::-1]), source), variances[1] * target]
-    side = max(len(plane) for plane in planes)
-    return sum(np.pad(plane, (side - len(plane)) // 2) for plane in planes)
+    source, target = run.pair()
+    return covariances(run.fit.model.image(*_centre(run)), *reversed(variances), target.correlated.autocorrelation,
+                       source.correlated.autocorrelation)
 
 
 def _lags(correlation):

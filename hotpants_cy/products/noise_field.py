@@ -7,7 +7,7 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['NoiseField', 'squared', 'typical']
+__all__ = ['NoiseField', 'covariances', 'squared', 'typical']
 
 LOUD = 1e5                      # sigmas, in usual ones, from which a pixel says nothing
 
@@ -98,14 +98,9 @@ class NoiseField:
 
     def autocorrelation(self, x, y, width=64):
         """Autocorrelation of the difference's noise in the sky around (x, y), 1 at the centre of the array."""
-        from scipy.signal import correlate
-        plain, convolved = self.typical_variances(x, y, width)
-        kernel = self.kernel.image(x, y)
-        whole = convolved * _convolved(correlate(kernel, kernel), self.convolved_correlation)
-        own = np.ones((1, 1)) if self.plain_correlation is None else self.plain_correlation
-        side = max(len(whole), len(own))
-        total = _padded(whole, side) + plain * _padded(own, side)
-        return total / total[side // 2, side // 2]
+        total = covariances(self.kernel.image(x, y), *self.typical_variances(x, y, width), self.plain_correlation,
+                            self.convolved_correlation)
+        return total / total[len(total) // 2, len(total) // 2]
 
     def covariance(self, x0, y0, shape):
         """Covariances of the pixels of a box, as sparse matrix; those of bad pixels are zero."""
@@ -122,6 +117,15 @@ class NoiseField:
             total = total + among @ seen.T
         good = sparse.diags_array(self.cutout(self.good, x0, y0, shape).ravel())
         return self.scale**2 * sparse.csr_matrix(good @ total @ good)
+
+
+def covariances(kernel, plain, convolved, plain_correlation=None, convolved_correlation=None):
+    """Covariance of a pixel of the difference with those around it, (n, n), where images have one variance each."""
+    from scipy.signal import correlate
+    whole = convolved * _convolved(correlate(kernel, kernel), convolved_correlation)
+    own = plain * (np.ones((1, 1)) if plain_correlation is None else plain_correlation)
+    side = max(len(whole), len(own))
+    return _padded(whole, side) + _padded(own, side)
 
 
 def typical(plane):
