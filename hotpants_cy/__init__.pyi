@@ -406,11 +406,13 @@ class SubtractionResult:
 
 def subtract(science: _Image, template: _Image, *, config: HotpantsConfig | Literal['auto'] | None = None,
              stars: _Stars | None = None, avoid: _Stars | None = None, avoid_radius: float | None = None,
-             psf: _PSF | None = None, noise_correlations: Sequence[ArrayLike | None] = (None, None),
+             psf: _PSF | None = None,
+             noise_correlations: Sequence[ArrayLike | None] | Literal['measure'] | None = None,
              n_threads: int | None = None) -> SubtractionResult: ...
 def match_psf(image: _Image, reference: _Image, *, config: HotpantsConfig | Literal['auto'] | None = None,
               stars: _Stars | None = None, avoid: _Stars | None = None, avoid_radius: float | None = None,
-              background: bool = False, n_threads: int | None = None) -> CCDData: ...
+              background: bool = False, noise_correlations: Sequence[ArrayLike | None] = (None, None),
+              n_threads: int | None = None) -> CCDData: ...
 def find_stars(ccd: _Image, *, fwhm: float | None = None, threshold: float = 10.0, n_brightest: int = 500,
                saturation: float | None = None, avoid: _Stars | None = None, avoid_radius: float = 5.0,
                mask: ArrayLike | None = None) -> QTable: ...

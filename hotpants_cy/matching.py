@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from .inputs.bits import Bits
+from .inputs.correlated import checked_correlations
 from .inputs.image import to_image
 from .kernel.application import convolved_psf, mark_unusable
 from .pipeline import Hotpants, checked_config
@@ -15,7 +16,7 @@ __all__ = ['match_psf']
 
 
 def match_psf(image, reference, *, config=None, stars=None, avoid=None, avoid_radius=None, background=False,
-              n_threads=None):
+              noise_correlations=(None, None), n_threads=None):
     """Convolve an image such that its PSF and flux scale become those of a reference image.
 
     The kernel is that of Alard & Lupton (1998), fitted as `hotpants_cy.subtract` does it. The image should be the
@@ -33,6 +34,8 @@ def match_psf(image, reference, *, config=None, stars=None, avoid=None, avoid_ra
     background : bool, optional
         Add the background fitted as well, so that the sky becomes that of the reference. Default False: the sky is
         that of the image times the sum of the kernel.
+    noise_correlations : (array or None, array or None), optional
+        Autocorrelation of the noise of image and reference, for images that were resampled; see `hotpants_cy.subtract`.
     n_threads : int, optional
         Default: the CPUs that this process may use. Results do not depend on it.
 
@@ -61,8 +64,9 @@ def match_psf(image, reference, *, config=None, stars=None, avoid=None, avoid_ra
     ((256, 256), Unit("adu"))
     """
     config = replace(checked_config(config), force_convolve='t', normalize='i')
+    own, of_reference = checked_correlations(noise_correlations)
     hot = Hotpants(image, reference, config=config, stars=stars, avoid=avoid, avoid_radius=avoid_radius,
-                   n_threads=n_threads)
+                   noise_correlations=(of_reference, own), n_threads=n_threads)
     hot.iterative_fit_and_clip()
     data, sigma = np.full((2, *hot.science.shape), np.float32(np.nan))
     flags = np.full(data.shape, Bits.OUTPUT_ISBAD, np.int32)

@@ -1,5 +1,6 @@
 """The five steps of a subtraction, one by one: `Hotpants`."""
 
+import copy
 import math
 import os
 from dataclasses import replace
@@ -183,6 +184,18 @@ class Hotpants(PyhotpantsNames):
         """
         for region in self.regions:
             region.written_range = low, high
+
+    def again(self, correlations, words):
+        """The same from the start, with such correlations of the noise; for the package itself.
+
+        If parameters were chosen, ``words`` tell the reason of these.
+        """
+        twin = copy.copy(self)
+        twin.science, twin.template = with_correlations((self.science, self.template), correlations)
+        if self.config.reasons:
+            twin._config = self.config.with_reasons(self.config.reasons | {'noise_correlations': words})
+        twin._start()
+        return twin
 
     def adopt_kernels(self, table):
         """Take the kernels of a ``KernelTable`` instead of fitting [C: ``-ki``]; for the package itself."""

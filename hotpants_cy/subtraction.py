@@ -15,6 +15,7 @@ from .inputs.image import sibling, to_image
 from .inputs.registration import warn_if_misregistered
 from .inspection.concerns import warn_of
 from .inspection.looking import Pictures
+from .inspection.noise_correlation import measure_correlations
 from .inspection.quality import measure_quality
 from .pipeline import Hotpants
 from .products.background import background_planes
@@ -24,13 +25,15 @@ from .stamps.substamp import substamp_table
 from .threads import resolve_threads
 from .words import counted
 
-__all__ = ['SubtractionResult', 'automatic', 'subtract']
+__all__ = ['SubtractionResult', 'automatic', 'subtract', 'with_measured_noise']
 
 log = logging.getLogger(__name__)
 
+MEASURE = 'measure'
+
 
 def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, psf=None,
-             noise_correlations=(None, None), n_threads=None):
+             noise_correlations=None, n_threads=None):
     """Match the template's PSF, flux scale and background to the science image, or the reverse, and subtract.
 
     The method is that of Alard & Lupton (1998) and Alard (2000), as HOTPANTS does it. The inputs are never modified.
@@ -56,9 +59,11 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     psf : 2-D array or callable, optional
         PSF of the science image, for score, flux and candidates: a picture of odd sides, or ``psf(x, y)`` that gives
         one, or a photutils model. Default: the ``psf`` of the images, or measured on the stars used.
-    noise_correlations : (array or None, array or None), optional
+    noise_correlations : (array or None, array or None) or 'measure', optional
         Autocorrelation of the noise of science image and template, of odd sides, 1 in the centre, for images that were
-        resampled. Default: neighbouring pixels of both have independent noise.
+        resampled; None where neighbouring pixels have independent noise. ``'measure'`` looks at the sky of the
+        difference, and where neighbours there share more than the kernel makes them, fits again with correlations of
+        the images that explain it. Default: ``'measure'`` with ``config='auto'``, else ``(None, None)``.
     n_threads : int, optional
         Default: the CPUs that this process may use. Results do not depend on it.
 
@@ -95,17 +100,23 @@ def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_ra
     >>> result.difference.shape
     (256, 256)
     """
-    correlations = checked_correlations(noise_correlations)
+    by_itself = isinstance(config, str) and config == 'auto'
+    if noise_correlations is None:
+        noise_correlations = MEASURE if by_itself else (None, None)
+    measured = isinstance(noise_correlations, str) and noise_correlations == MEASURE
+    correlations = checked_correlations((None, None) if measured else noise_correlations)
     around = {'avoid': avoid, 'avoid_radius': avoid_radius, 'n_threads': n_threads}
     pair = as_pair(science, template, keep_masked_values=getattr(config, 'parity', False))
     science, template = with_correlations(pair, correlations)
     if psf is not None:
         check_psf(psf, science.shape)
     warn_if_misregistered(science, template, stacklevel=3)
-    if isinstance(config, str) and config == 'auto':
+    if by_itself:
         hot = automatic(science, template, stars, **around)
     else:
         hot = Hotpants(template, science, config=config, stars=stars, **around)
+    if measured:
+        hot = with_measured_noise(hot)
     hot.given_psf = psf
     result = SubtractionResult.of(hot, owned=True)
     if not hot.config.parity:
@@ -139,6 +150,35 @@ def automatic(science, template, stars=None, *, avoid=None, avoid_radius=None, n
         return hot
 
     return climb_down(plan, fixed, attempt)
+
+
+def with_measured_noise(hot):
+    """The same subtraction, or if its sky shows that neighbouring pixels of the images share noise, a new one.
+
+    Parameters
+    ----------
+    hot : Hotpants
+        With images whose noise is taken to be white.
+
+    Returns
+    -------
+    Hotpants
+    """
+    hot.assemble('difference')
+    correlations = measure_correlations(hot)
+    if correlations is None:
+        return hot
+    words = 'by the sky of the difference, neighbours share ' + ', and '.join(
+        f'{_beside(plane.T):.0%} of their noise in x and {_beside(plane):.0%} in y in the {name}'
+        for plane, name in zip(correlations, ('science image', 'template'), strict=True) if plane is not None)
+    log.info('%s: the fit is repeated', words)
+    return hot.again(correlations, words)
+
+
+def _beside(plane):
+    """Correlation with the pixel above."""
+    middle = len(plane) // 2
+    return plane[middle + 1, middle]
 
 
 def psf_in_the_middle(result):

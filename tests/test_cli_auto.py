@@ -4,6 +4,7 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import QTable
+from scipy.ndimage import shift
 
 from hotpants_cy.cli.main import main
 from hotpants_cy.datasets import make_pair, positions_of
@@ -78,6 +79,23 @@ def test_score_whitened_candidates_and_report_are_written(folder):
     assert np.nanstd(np.clip(score.data, -4, 4)) == pytest.approx(1, abs=0.15)
     with open('page.html', encoding='ascii') as page:
         assert 'Verdict' in page.read()
+
+
+@pytest.mark.parametrize('flags', [('--auto',), ('--measure-noise', '--no-parity', '-ko', '0')], ids=' '.join)
+def test_noise_that_neighbours_share_is_measured(folder, flags):
+    for name in 's.fits', 't.fits':
+        image = CCDData.read(name)
+        image.data = shift(image.data, (0.5, 0.5), order=1, mode='nearest')               # averages four pixels
+        image.uncertainty.array = image.uncertainty.array / 2
+        image.write(name, overwrite=True)
+    assert run(*flags, '-tu', '1e6', '-iu', '1e6', '--score', 'score.fits') == 0
+    assert fits.getval('d.fits', 'NOISCORR') == 'science and template'
+    assert np.nanstd(np.clip(CCDData.read('score.fits', unit='').data, -4, 4)) == pytest.approx(1, abs=0.15)
+
+
+def test_noise_cannot_be_measured_with_a_known_kernel(capsys):
+    assert run('--measure-noise', '-ki', 'k.fits') == 1
+    assert '--measure-noise cannot go with -ki' in capsys.readouterr().err
 
 
 def test_auto_cannot_go_with_a_known_kernel(capsys):

@@ -118,6 +118,8 @@ FLAGS = {
         Flag('-mous', 'F', 1., 'kf_spread_mask2', 'below 0: do not fill bad pixels'),
         Flag('-fi', 'F', 1e-30, 'fillval', 'value of bad pixels, also on input'),
         Flag('-fin', 'F', 0., 'fillval_noise', 'value of bad pixels of the noise'),
+        Flag('--measure-noise', '', False, '', 'measure what noise neighbouring pixels share in images that were '
+             'resampled, and fit again'),
         Flag('--pixels-only', '', False, '', 'leave out MASK and UNCERT extensions of the images, as C does'),
     ),
     'Output layers': (

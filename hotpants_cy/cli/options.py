@@ -203,6 +203,8 @@ def _check(args):
         raise ValueError(f'--threads {args.threads} is impossible: it must be at least 1')
     if args.auto and args.ki:
         raise ValueError('--auto cannot go with -ki: the kernel is known')
+    if args.measure_noise and args.ki:
+        raise ValueError('--measure-noise cannot go with -ki: it fits the kernel again')
     if args.stars and (args.ssf or args.cmp):
         raise ValueError('--stars cannot go with -ssf or -cmp')
     if args.rf and (args.ssf or args.cmp):

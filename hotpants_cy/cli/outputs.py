@@ -85,7 +85,7 @@ class RegionReport:
     error: str = ''
 
 
-def c_files(args, config, command, header, planes, reports, frame=()):
+def c_files(args, config, command, header, planes, reports, frame=(), noise=()):
     """Make the FITS files that a command line asks for, as C HOTPANTS writes them.
 
     Numbers of a region are strings, as in C. Its mishaps (spec 8.6, 8.8, F4) are left out: no keyword stands twice,
@@ -109,6 +109,8 @@ def c_files(args, config, command, header, planes, reports, frame=()):
         One for each region.
     frame : sequence of (str, object, str), optional
         Cards to add to the kernel table.
+    noise : sequence of (str, object, str), optional
+        Cards about the noise of the images to add to the difference.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def c_files(args, config, command, header, planes, reports, frame=()):
             _append(layers[-1].header, [('OBJECT', title), *stored[plane][1],
                                         *(_noise_scale_cards(reports) if plane == 'noise' else ())])
     tables = [_kernel_table(args, model, frame, reports)] if args.hki else []
-    cards = _difference_cards(args, config, command, reports, model)
+    cards = [*_difference_cards(args, config, command, reports, model), *noise]
     files = {args.outim: fits.HDUList([_primary(stored['diff'][0], header, cards), *layers, *tables])}
     for plane, file, _, title in IMAGES:
         if path := getattr(args, file):

@@ -11,6 +11,7 @@ from ..inputs.writing import check_writable, write_whole
 from ..kernel.table import c_column, frame_cards, read_table
 from ..pipeline import Hotpants
 from ..products.files import TextFile
+from ..products.header import noise_cards
 from ..words import counted
 from .inputs import read_pair
 from .lists import read_regions, read_stars, regions_of_headers
@@ -53,10 +54,13 @@ def run(args, command):
     if args.auto:
         from ..subtraction import automatic  # and all that measures stars
         hot = automatic(pair.science, pair.template, **around, **fixed_by(args, config))
-        config = hot.config
-        args.n = config.normalize
     else:
         hot = Hotpants(pair.template, pair.science, config=config, star_catalog=stars, **around)
+    if args.auto or args.measure_noise:
+        from ..subtraction import with_measured_noise
+        hot = with_measured_noise(hot)
+        config = hot.config
+        args.n = config.normalize
     if config.parity and (args.oci or args.cim):
         hot.convolved_is_written(*written_range(args))
     if table is not None:
@@ -64,7 +68,8 @@ def run(args, command):
     hot.keep_convolved = bool(args.oci or args.cim)
     hot.assemble('difference')
     files = c_files(args, config, command, pair.header, planes_of(hot, args, pair.shape), reports_of(hot),
-                    frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape))
+                    frame_cards({run.region.index: run.fit.model for run in hot.live_regions}, hot.science.shape),
+                    [(keyword, *card) for keyword, card in noise_cards(hot.regions).items()])
     if args.savexy:
         files |= {path: TextFile(text) for path, text in stars_of(hot, args.savexy).items()}
     result = None

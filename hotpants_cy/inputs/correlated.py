@@ -108,7 +108,7 @@ def checked_correlations(pair):
         science, template = pair
     except (TypeError, ValueError):
         raise InputError('noise_correlations must be two, that of the science image and that of the template, each an '
-                         'array or None') from None
+                         "array or None; subtract() takes 'measure', too") from None
     return (_checked(science, 'noise_correlations[0], of the science image,'),
             _checked(template, 'noise_correlations[1], of the template,'))
 

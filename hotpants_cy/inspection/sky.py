@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..products.noise_field import covariances
-from .samples import BOX, difference_boxes, image_boxes, limits_of, medians_of, robust_width
+from .samples import BOX, difference_boxes, image_boxes, limits_of, median_of, medians_of, robust_width
 
-__all__ = ['SkySample', 'sample_sky', 'shared_noise']
+__all__ = ['SkySample', 'means_of', 'sample_sky', 'shared_noise', 'within_four_widths']
 
-QUIET = 0.3           # part of the boxes, those with least structure in the images, that counts as blank
+QUIET = 0.3           # part of the boxes that counts as blank
 
 
 @dataclass
@@ -26,12 +26,15 @@ class SkySample:
     structure : array (n_quiet,)
         How far the brightest 5 % of the images stand above the sky in these boxes, over the noise.
     images : (array (n_quiet, size, size), array (n_quiet, size, size))
-        Both images in these boxes.
+        Both images in these boxes, that first which was convolved.
+    variances : (float, float)
+        Usual ones of their pixels.
+    pull : array (n_quiet, size, size)
+        Difference over noise in these boxes, without its median; NaN where it is not known.
     pixels : array (n,)
         Good pixels of each box.
-    expected_correlation, variance_of_means : float
-        What the noise of both images would give: the correlation of neighbours, and the variance of a mean over
-        independent noise's.
+    shared : array (n, n)
+        What a pixel of the difference shares with those around it by the noise of both images: covariances.
     dead : float
         Fraction of boxes in which an image that has noise has one value.
     """
@@ -41,9 +44,10 @@ class SkySample:
     correlation: np.ndarray
     structure: np.ndarray
     images: tuple
+    variances: tuple
+    pull: np.ndarray
     pixels: np.ndarray
-    expected_correlation: float
-    variance_of_means: float
+    shared: np.ndarray
     dead: float
 
     @property
@@ -54,8 +58,31 @@ class SkySample:
         """
         return _likeness(*(np.diff(image, axis=2) for image in self.images))
 
+    @property
+    def roughness(self):
+        """Of each image: squared differences of neighbours over twice their variance, 1 of white noise, less of smooth.
 
-def sample_sky(run, most=256):
+        The smaller one of x and y; stars only add to it. NaN of an image without noise.
+        """
+        squares = [min(median_of(means_of(within_four_widths(np.diff(image, axis=axis))**2)) for axis in (1, 2))
+                   for image in self.images]
+        return [square / (2 * variance) if variance > 0 else np.nan
+                for square, variance in zip(squares, self.variances, strict=True)]
+
+    @property
+    def expected_correlation(self):
+        """Correlation of neighbours that the noise of both images would give."""
+        same, beside, _ = _lags(self.shared)
+        return beside / same if same != 0 else 0.0
+
+    @property
+    def variance_of_means(self):
+        """Variance of a mean over that of as many independent pixels."""
+        same, _, total = _lags(self.shared)
+        return total / same if same != 0 else 1.0
+
+
+def sample_sky(run, most=256, quiet=QUIET):
     """Look at up to ``most`` boxes, evenly spread over a region.
 
     Parameters
@@ -64,6 +91,8 @@ def sample_sky(run, most=256):
         After its last step.
     most : int, optional
         Default 256.
+    quiet : float, optional
+        Part of the boxes, those with least structure in the images, that counts as blank. Default 0.3.
 
     Returns
     -------
@@ -90,15 +119,16 @@ def sample_sky(run, most=256):
     dead = float(np.mean((flat[0] & noisy[0]) | (flat[1] & noisy[1])))
     if not alive.any():
         unknown = np.full(1, np.nan)
-        return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), unknown, np.nan, np.nan, dead)
+        return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), (np.nan, np.nan),
+                         np.full((1, *shape), np.nan), unknown, np.full((1, 1), np.nan), dead)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
-    quiet = np.argsort(structure)[:max(round(QUIET * len(structure)), min(8, len(structure)))]
+    quiet = np.argsort(structure)[:max(round(quiet * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
+    variances = np.median(a_variance), np.median(b_variance)
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
-    correlation, means = _expected(run, (np.median(a_variance), np.median(b_variance)))
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
-                     (a[alive][quiet], b[alive][quiet]), np.isfinite(pull).sum(axis=(1, 2))[alive],
-                     correlation, means, dead)
+                     (a[alive][quiet], b[alive][quiet]), variances, blank, np.isfinite(pull).sum(axis=(1, 2))[alive],
+                     shared_noise(run, variances), dead)
 
 
 def _spread(x0, x1, y0, y1, size, most):
@@ -122,38 +152,32 @@ def _width(pull):
 
 def _correlation(pull):
     """Correlation of neighbours in x and y, of values within 4 widths."""
-    pull = _within_four_widths(pull)
-    along = [_mean(pull[:, :, 1:] * pull[:, :, :-1]), _mean(pull[:, 1:] * pull[:, :-1])]
+    pull = within_four_widths(pull)
+    along = [means_of(pull[:, :, 1:] * pull[:, :, :-1]), means_of(pull[:, 1:] * pull[:, :-1])]
     with np.errstate(divide='ignore', invalid='ignore'):
-        return np.mean(along, axis=0) / _mean(pull**2)
+        return np.mean(along, axis=0) / means_of(pull**2)
 
 
 def _likeness(a, b):
     """Correlation of two images, of values within 4 widths of the sky in both."""
-    a, b = (_within_four_widths(image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis])
+    a, b = (within_four_widths(image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis])
             for image in (a, b))
     product = a * b
     a, b = (np.where(np.isfinite(product), image, np.nan) for image in (a, b))
     with np.errstate(divide='ignore', invalid='ignore'):
-        return _mean(product) / np.sqrt(_mean(a**2) * _mean(b**2))
+        return means_of(product) / np.sqrt(means_of(a**2) * means_of(b**2))
 
 
-def _within_four_widths(boxes):
+def within_four_widths(boxes):
     """Values that are no farther from zero than noise is; the others as NaN."""
     with np.errstate(invalid='ignore'):
         return np.where(np.abs(boxes) < 4 * _width(boxes)[:, np.newaxis, np.newaxis], boxes, np.nan)
 
 
-def _mean(boxes):
+def means_of(boxes):
     """Mean of what is known in each box; NaN where nothing is."""
     with np.errstate(divide='ignore', invalid='ignore'):
         return np.nansum(boxes, axis=(1, 2)) / np.isfinite(boxes).sum(axis=(1, 2))
-
-
-def _expected(run, variances):
-    """Correlation of neighbours, and variance of means over that of independent pixels, by the noise of both images."""
-    same, beside, total = _lags(shared_noise(run, variances))
-    return (beside / same, total / same) if same > 0 else (0.0, 1.0)
 
 
 def shared_noise(run, variances):

@@ -11,6 +11,7 @@ from ..stamps.shapes import cutouts
 from .fourier import convolve_stack, in_single
 from .weights import (
     LARGEST_ERROR,
+    STAR_LOSSES,
     core_errors,
     extra_scatter,
     influence,
@@ -249,8 +250,8 @@ def _star_influence(changes, squared_errors, scatter, merits, loss):
     pulls = np.abs(changes) / np.sqrt(squared_errors + scatter**2)
     excess = merits - np.median(merits)
     # what the brightest star tells of the scatter must not be the end of all others
-    return (influence(pulls / max(_typical(pulls), 1), loss)
-            * influence(np.maximum(excess, 0) / max(_typical(excess), 1e-300), loss))
+    return (influence(pulls / max(_typical(pulls), 1), loss, STAR_LOSSES)
+            * influence(np.maximum(excess, 0) / max(_typical(excess), 1e-300), loss, STAR_LOSSES))
 
 
 def _typical(values):

@@ -7,12 +7,14 @@ import math
 
 import numpy as np
 
-__all__ = ['LARGEST_ERROR', 'LOSSES', 'core_errors', 'extra_scatter', 'influence', 'middle', 'model_error',
-           'predicted_variance', 'sensitivity']
+__all__ = ['LARGEST_ERROR', 'LOSSES', 'STAR_LOSSES', 'core_errors', 'extra_scatter', 'influence', 'middle',
+           'model_error', 'predicted_variance', 'sensitivity']
 
-#: Where the influence of a residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth 95 % of a
-#: least squares fit where the noise is Gaussian.
-LOSSES = {'huber': 1.345, 'tukey': 4.685}
+#: Where the influence of a pixel's residual ends to grow (Huber), or has vanished (Tukey), in sigmas: both are worth
+#: 99 % of a least squares fit where the noise is Gaussian.
+LOSSES = {'huber': 2.01, 'tukey': 7.04}
+#: The same of whole stars, which vary more often than pixels are off: 95 %.
+STAR_LOSSES = {'huber': 1.345, 'tukey': 4.685}
 
 LARGEST_ERROR = 0.2          # of the model, relative
 BRIGHT = 5.0                 # sigmas over the sky of the pixels that tell it
@@ -21,7 +23,7 @@ SAMPLE = 50_000              # pixels that are plenty for a slope
 CORE = 13                    # brightest pixels of a star: those within two pixels of its peak
 
 
-def influence(deviations, loss):
+def influence(deviations, loss, limits=LOSSES):
     """Weight that a robust loss gives to deviations in sigmas, from 0 to 1.
 
     Parameters
@@ -29,6 +31,8 @@ def influence(deviations, loss):
     deviations : float array
     loss : {None, 'huber', 'tukey'}
         None weighs all alike.
+    limits : dict, optional
+        `STAR_LOSSES` of whole stars. Default `LOSSES`, of pixels.
 
     Returns
     -------
@@ -36,15 +40,15 @@ def influence(deviations, loss):
 
     Examples
     --------
-    >>> influence([0, 2.69, 100], 'huber')
-    array([1.     , 0.5    , 0.01345])
+    >>> influence([0, 4.02, 100], 'huber')
+    array([1.    , 0.5   , 0.0201])
     >>> influence([0, 100], 'tukey')
     array([1., 0.])
     """
     size = np.abs(np.asarray(deviations, float))
     if loss is None:
         return np.ones_like(size)
-    limit = LOSSES[loss]
+    limit = limits[loss]
     if loss == 'huber':
         return limit / np.maximum(size, limit)
     return np.square(1 - np.square(np.minimum(size / limit, 1)))
@@ -65,7 +69,7 @@ def sensitivity(deviations, loss):
 
     Examples
     --------
-    >>> sensitivity([0, 2.69, 100], 'huber')
+    >>> sensitivity([0, 4.02, 100], 'huber')
     array([1., 0., 0.])
     """
     size = np.abs(np.asarray(deviations, float))

@@ -2,7 +2,7 @@
 
 from .statistics import DESCRIPTIONS
 
-__all__ = ['header_cards', 'method_cards']
+__all__ = ['header_cards', 'method_cards', 'noise_cards']
 
 
 def header_cards(regions, config):
@@ -25,9 +25,7 @@ def header_cards(regions, config):
     cards = {'SOFTNAME': ('hotpants_cy', 'image subtraction, Alard & Lupton 1998'),
              'PHOTNORM': (config.normalize, 'flux scale: template, image or unconvolved'),
              'NREGION': (len(regions), 'regions with a kernel of their own'), **method_cards(config)}
-    known = [image.name for image in (regions[0].science, regions[0].template) if not image.correlated.is_white]
-    if known:
-        cards['NOISCORR'] = ' and '.join(known), 'noise of neighbours known to correlate'
+    cards |= noise_cards(regions)
     for run in regions:
         n = f'{run.region.index:02d}'
         cards[f'REGION{n}'] = (run.region.section, 'pixels of the region')
@@ -40,6 +38,12 @@ def header_cards(regions, config):
     if config.reasons:
         cards['HISTORY'] = [f'{name} = {value}: {words}' for name, value, words in config.explained()], ''
     return cards
+
+
+def noise_cards(regions):
+    """Keyword of the images whose neighbouring pixels are known to share noise, ``(value, comment)``; none if none."""
+    known = [image.name for image in (regions[0].science, regions[0].template) if not image.correlated.is_white]
+    return {'NOISCORR': (' and '.join(known), 'noise of neighbours known to correlate')} if known else {}
 
 
 def method_cards(config):

@@ -104,7 +104,7 @@ def fit_stars(data, variance, positions, shape, largest):
     Raises
     ------
     InputError
-        Fewer than three stars can be used.
+        Fewer than three stars can be used, or no profile fits them.
     """
     half = data.shape[-1] // 2
     offsets = np.mgrid[-half:half + 1, -half:half + 1].reshape(2, -1)[::-1]
@@ -127,9 +127,12 @@ def fit_stars(data, variance, positions, shape, largest):
         trial = _with_order(state, order)
         for _ in range(ITERATIONS[order]):
             _step(trial, offsets)
-        # a higher order must explain more than chance does
         (before, _), (after, n) = (_chi2(s, offsets) for s in (state, trial))
-        if order and before - after < MORE_THAN_CHANCE * 3 * (order + 1) * after / n:
+        stands = np.isfinite(trial['coefficients']).all()
+        if not order and not stands:
+            raise InputError(f'no PSF fits the {len(state["flux"])} stars: give psf, a picture of it')
+        # a higher order must explain more than chance does
+        if order and not (stands and before - after >= MORE_THAN_CHANCE * 3 * (order + 1) * after / n):
             break
         state = trial
     fwhm = float(np.exp(np.median(state['coefficients'][0] @ state['terms'].T)))
