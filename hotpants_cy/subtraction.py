@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from .candidates import Detections
-from .exceptions import InputError
+from .exceptions import InputError, NoStampsError, SingularFitError, TooFewStampsError
 from .inputs.bits import Bits
 from .inputs.correlated import checked_correlations
 from .inputs.frame import as_pair, with_correlations
@@ -30,6 +30,7 @@ __all__ = ['SubtractionResult', 'automatic', 'subtract', 'with_measured_noise']
 log = logging.getLogger(__name__)
 
 MEASURE = 'measure'
+UNFIT = NoStampsError, SingularFitError, TooFewStampsError
 
 
 def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, psf=None,
@@ -172,7 +173,13 @@ def with_measured_noise(hot):
         f'{_beside(plane.T):.0%} of their noise in x and {_beside(plane):.0%} in y in the {name}'
         for plane, name in zip(correlations, ('science image', 'template'), strict=True) if plane is not None)
     log.info('%s: the fit is repeated', words)
-    return hot.again(correlations, words)
+    again = hot.again(correlations, words)
+    try:
+        again.iterative_fit_and_clip()
+    except UNFIT as error:
+        log.warning('warning: with the noise that neighbours share no fit stands, so it is left out: %s', error)
+        return hot
+    return again
 
 
 def _beside(plane):

@@ -10,6 +10,7 @@ from scipy.signal import fftconvolve
 import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair
 from hotpants_cy.inspection.noise_correlation import measure_correlations
+from hotpants_cy.subtraction import with_measured_noise
 
 SIDEWAYS, UPWARDS = np.array([[0.0, 0.6, 0.4]]), np.array([[0.0], [0.7], [0.3]])       # as linear interpolation does it
 FILTER = SIDEWAYS * UPWARDS
@@ -129,6 +130,16 @@ def test_a_template_without_noise_is_no_obstacle():
     science = noisy(pair.science, np.random.default_rng(3), smooth=True)
     result = hp.subtract(science, template, config=CONFIG.replace(force_convolve='t'), noise_correlations='measure')
     assert known_to(result) == 'science'
+
+
+def test_where_the_fit_with_it_does_not_stand_noise_stays_white(monkeypatch):
+    hot = hp.Hotpants(*reversed(images(('science', 'template'))), config=CONFIG.replace(force_convolve='t'))
+    hot.assemble('difference')
+
+    def fails(self):
+        raise hp.SingularFitError('no solution')
+    monkeypatch.setattr(hp.Hotpants, 'iterative_fit_and_clip', fails)
+    assert with_measured_noise(hot) is hot
 
 
 def test_an_image_without_sky_tells_nothing():
