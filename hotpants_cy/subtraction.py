@@ -7,7 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from .candidates import Detections
-from .exceptions import InputError, NoStampsError, SingularFitError, TooFewStampsError
+from .exceptions import HotpantsError, InputError
 from .inputs.bits import Bits
 from .inputs.correlated import checked_correlations
 from .inputs.frame import as_pair, with_correlations
@@ -30,7 +30,6 @@ __all__ = ['SubtractionResult', 'automatic', 'subtract', 'with_measured_noise']
 log = logging.getLogger(__name__)
 
 MEASURE = 'measure'
-UNFIT = NoStampsError, SingularFitError, TooFewStampsError
 
 
 def subtract(science, template, *, config=None, stars=None, avoid=None, avoid_radius=None, psf=None,
@@ -175,11 +174,11 @@ def with_measured_noise(hot):
     log.info('%s: the fit is repeated', words)
     again = hot.again(correlations, words)
     try:
-        again.iterative_fit_and_clip()
-    except UNFIT as error:
+        again.assemble('difference')
+    except HotpantsError as error:
         log.warning('warning: with the noise that neighbours share no fit stands, so it is left out: %s', error)
         return hot
-    return again
+    return again if len(again.live_regions) == len(hot.live_regions) else hot
 
 
 def _beside(plane):

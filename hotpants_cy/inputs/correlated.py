@@ -105,7 +105,7 @@ WHITE = CorrelatedNoise()
 def checked_correlations(pair):
     """Arrays (n, n), or None, of the ``noise_correlations`` that `~hotpants_cy.subtract` is given."""
     try:
-        science, template = pair
+        science, template = None if isinstance(pair, str) else pair
     except (TypeError, ValueError):
         raise InputError('noise_correlations must be two, that of the science image and that of the template, each an '
                          "array or None; subtract() takes 'measure', too") from None

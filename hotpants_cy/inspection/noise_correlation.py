@@ -3,17 +3,18 @@
 import numpy as np
 
 from ..inputs.correlated import CorrelatedNoise
-from .samples import medians_of
 from .sky import means_of, sample_sky, shared_noise, within_four_widths
 
 __all__ = ['measure_correlations']
 
-BOXES = 1024                 # of sky, at most
+BOXES, FEWEST = 1024, 16     # of sky, at most and at least; of a region, too
 QUIET = 0.5                  # part of them: the quietest alone are those that noise has made so
 REACH = 4                    # pixels: images are resampled with no wider kernels
 SMOOTH = 0.85                # roughness below which the noise of an image was smoothed for certain
 CLEAR, CERTAIN = 0.1, 5.0    # correlation of neighbours beyond that expected which needs no such sign; in sigmas
+TELLING = 2.0                # mean square of all correlations beyond those expected, over that of chance
 HIDDEN = 0.03                # power of an image under the kernel, over the largest, below which nothing is known of it
+KNOWN = 0.3                  # error of a power that is known
 LOWEST = 0.01                # power of the noise over that of white noise
 
 
@@ -25,10 +26,9 @@ def measure_correlations(hot):
     .. math:: P \, (V_U + V_C |\hat{K}|^2) .
 
     So :math:`P` is what the sky shows over what white noise under the kernel would show. It goes to the image in which
-    neighbouring pixels differ by less than their variance says, or to both if that is true of both, or of none. They
-    may share it otherwise in truth: the difference is still white after whitening, and errors of fluxes in it are
-    right. Correlations of more than a few pixels are taken to be structure, and so are small ones unless neighbouring
-    pixels of an image differ by too little.
+    neighbouring pixels differ by less than their variance says, or to both if that is true of both, or of none. Where
+    they share it otherwise in truth, the noise of the difference has the right shape, and a scale that can be off by
+    some per cent. What pixels farther apart than a few have in common is structure, and not looked for.
 
     Parameters
     ----------
@@ -39,30 +39,37 @@ def measure_correlations(hot):
     -------
     (float64 array (n, n) or None, float64 array (n, n) or None) or None
         Of science image and template, 1 in the centre; None where the sky shows nothing that white noise under the
-        kernel would not.
+        kernel would not, or is too small to tell.
     """
     direction = hot.live_regions[0].direction
     runs = [run for run in hot.live_regions if run.direction == direction]
-    seen = [(run, sky) for run, sky in ((run, sample_sky(run, BOXES // len(runs), QUIET)) for run in runs)
-            if sky is not None and sky.pull.shape[1] > REACH]
-    if not seen:
+    seen = [(run, sky) for run, sky in ((run, sample_sky(run, max(BOXES // len(runs), FEWEST), QUIET)) for run in runs)
+            if sky is not None and sky.pull.shape[1] > REACH and np.isfinite(sky.variances).all()]
+    n_boxes = sum(len(sky.pull) for _, sky in seen)
+    if n_boxes < FEWEST:
         return None
-    smooth = np.median([sky.roughness for _, sky in seen], axis=0) < SMOOTH
-    which = smooth if smooth.any() else np.array([True, True])
-    whole, own = (np.mean([_expected(run, np.where(images, sky.variances, 0)) for run, sky in seen], axis=0)
-                  for images in (True, which))
     products, pairs = (sum(planes) for planes in zip(*(_products(sky.pull) for _, sky in seen), strict=True))
+    whole = np.mean([_expected(run, sky.variances) for run, sky in seen], axis=0)
     if not (pairs > 0).all() or not _middle(products) > 0 or not _middle(whole) > 0:
         return None
-    n = _middle(pairs) / sum(len(sky.pull) for _, sky in seen)
-    excess = _excess(_normalised(products / pairs), _normalised(whole), n)
-    beside = max(abs(excess[REACH, REACH + 1]), abs(excess[REACH + 1, REACH]))
-    if not smooth.any() and beside < max(CLEAR, CERTAIN / np.sqrt(_middle(pairs))):
+    excess = _excess(_normalised(products / pairs), _normalised(whole), _middle(pairs) / n_boxes)
+    smooth = np.median([sky.roughness for _, sky in seen], axis=0) < SMOOTH
+    if not _is_correlated(excess, pairs, smooth.any()):
         return None
+    which = smooth if smooth.any() else np.median([sky.variances for _, sky in seen], axis=0) > 0
+    own = np.mean([_expected(run, np.where(which, sky.variances, 0)) for run, sky in seen], axis=0)
     itself = np.mean([_of_image(sky, k) for _, sky in seen for k in np.flatnonzero(which)], axis=0)
-    plane = _explaining(excess, _normalised(whole), own / _middle(whole), itself)
+    plane = _explaining(excess, _normalised(whole), own / _middle(whole), itself, 1 / np.sqrt(_middle(pairs)))
     source, target = (plane if images else None for images in which)
     return (target, source) if direction == 't' else (source, target)
+
+
+def _is_correlated(excess, pairs, smooth):
+    """Whether that is more than chance, and of an image whose noise is not smooth more than structure."""
+    if smooth:
+        return np.mean(excess**2 * pairs) > TELLING
+    beside = max(abs(excess[REACH, REACH + 1]), abs(excess[REACH + 1, REACH]))
+    return beside > max(CLEAR, CERTAIN / np.sqrt(_middle(pairs)))
 
 
 def _expected(run, variances):
@@ -90,21 +97,21 @@ def _excess(correlation, expected, n):
 
 def _of_image(sky, k):
     """Autocorrelation of one of the images in quiet boxes, over the variance that it should have."""
-    boxes, variance = sky.images[k], sky.variances[k]
-    products, pairs = _products(boxes - medians_of(boxes.reshape(len(boxes), -1))[:, np.newaxis, np.newaxis])
-    return products / np.maximum(pairs, 1) / (variance if variance > 0 else np.inf)
+    products, pairs = _products(sky.centred[k])
+    return products / np.maximum(pairs, 1) / sky.seen_variances[k]
 
 
-def _explaining(excess, expected, own, itself):
+def _explaining(excess, expected, own, itself, error):
     """Autocorrelation of the noise that is in ``own`` of what is expected, which makes correlations so much more.
 
-    Of frequencies that the kernel has left nothing of, the image ``itself`` tells: it has no light there. Correlations
-    do not tell the variance of the difference, which smooth noise under a kernel makes larger; it is such that the
-    variance of the image is what it was.
+    Of frequencies of which the kernel has left nothing, or less than the ``error`` of correlations hides, the image
+    ``itself`` tells: it has no light there. Correlations do not tell the variance of the difference, which smooth noise
+    under a kernel makes larger; it is such that the variance of the image is what it was.
     """
     points = len(own) + 4 * REACH                    # an odd number
     white, own, more, itself = (_transform(plane, points) for plane in (expected, own, excess, itself))
-    seen = own**2 / (own**2 + (HIDDEN * own.max())**2)
+    hidden = np.square(HIDDEN * own.max()) + np.square(error * len(excess) / KNOWN)
+    seen = own**2 / (own**2 + hidden)
     undo, unseen = seen / own, (1 - seen) * itself
     scale = np.sum(1 - seen - unseen + white * undo) / np.sum((white + more) * undo)
     power = seen + (scale * (white + more) - white) * undo + unseen

@@ -26,9 +26,9 @@ class SkySample:
     structure : array (n_quiet,)
         How far the brightest 5 % of the images stand above the sky in these boxes, over the noise.
     images : (array (n_quiet, size, size), array (n_quiet, size, size))
-        Both images in these boxes, that first which was convolved.
+        Both images in these boxes, that first which was convolved; NaN where the difference is not known.
     variances : (float, float)
-        Usual ones of their pixels.
+        Usual ones of their pixels, by their uncertainties.
     pull : array (n_quiet, size, size)
         Difference over noise in these boxes, without its median; NaN where it is not known.
     pixels : array (n,)
@@ -67,7 +67,19 @@ class SkySample:
         squares = [min(median_of(means_of(within_four_widths(np.diff(image, axis=axis))**2)) for axis in (1, 2))
                    for image in self.images]
         return [square / (2 * variance) if variance > 0 else np.nan
-                for square, variance in zip(squares, self.variances, strict=True)]
+                for square, variance in zip(squares, self.seen_variances, strict=True)]
+
+    @property
+    def centred(self):
+        """The images in quiet boxes, without the median of each box and what is farther from it than noise is."""
+        return [within_four_widths(image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis])
+                for image in self.images]
+
+    @property
+    def seen_variances(self):
+        """Variances of the images by what their pixels scatter, where that is less than their uncertainties say."""
+        scatter = [median_of(means_of(image**2)) for image in self.centred]
+        return [float(np.fmin(variance, seen)) for variance, seen in zip(self.variances, scatter, strict=True)]
 
     @property
     def expected_correlation(self):
@@ -126,9 +138,9 @@ def sample_sky(run, most=256, quiet=QUIET):
     median = medians_of(pull.reshape(len(pull), -1))
     variances = np.median(a_variance), np.median(b_variance)
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
-    return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet],
-                     (a[alive][quiet], b[alive][quiet]), variances, blank, np.isfinite(pull).sum(axis=(1, 2))[alive],
-                     shared_noise(run, variances), dead)
+    images = [np.where(np.isfinite(blank), image[alive][quiet], np.nan) for image in (a, b)]
+    return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet], images, variances, blank,
+                     np.isfinite(pull).sum(axis=(1, 2))[alive], shared_noise(run, variances), dead)
 
 
 def _spread(x0, x1, y0, y1, size, most):
