@@ -15,6 +15,7 @@ CLEAR, CERTAIN = 0.1, 5.0    # correlation of neighbours beyond that expected wh
 TELLING = 2.0                # mean square of all correlations beyond those expected, over that of chance
 HIDDEN = 0.03                # power of an image under the kernel, over the largest, below which nothing is known of it
 KNOWN = 0.3                  # error of a power that is known
+BLANK = 1.15                 # variance of an image in quiet boxes over that of its noise, without much light of stars
 LOWEST = 0.01                # power of the noise over that of white noise
 
 
@@ -105,12 +106,13 @@ def _explaining(excess, expected, own, itself, error):
     """Autocorrelation of the noise that is in ``own`` of what is expected, which makes correlations so much more.
 
     Of frequencies of which the kernel has left nothing, or less than the ``error`` of correlations hides, the image
-    ``itself`` tells: it has no light there. Correlations do not tell the variance of the difference, which smooth noise
-    under a kernel makes larger; it is such that the variance of the image is what it was.
+    ``itself`` tells: it has no light there, or hardly any. Correlations do not tell the variance of the difference,
+    which smooth noise under a kernel makes larger; it is such that the variance of the image is what it was.
     """
     points = len(own) + 4 * REACH                    # an odd number
+    error = error * len(excess) if _middle(itself) < BLANK else 0.0
     white, own, more, itself = (_transform(plane, points) for plane in (expected, own, excess, itself))
-    hidden = np.square(HIDDEN * own.max()) + np.square(error * len(excess) / KNOWN)
+    hidden = np.square(HIDDEN * own.max()) + np.square(error / KNOWN)
     seen = own**2 / (own**2 + hidden)
     undo, unseen = seen / own, (1 - seen) * itself
     scale = np.sum(1 - seen - unseen + white * undo) / np.sum((white + more) * undo)
