@@ -111,7 +111,8 @@ def main():
     parser.add_argument('--fields', type=int, default=5)
     parser.add_argument('--realisations', type=int, default=40, help='of each field')
     parser.add_argument('--orders', type=int, nargs='+', default=[0, 1], choices=list(VARIATION))
-    parser.add_argument('--fits', nargs='+', default=list(FITS), choices=list(FITS), metavar='FIT', help='; '.join(FITS))
+    parser.add_argument('--fits', nargs='+', default=list(FITS), choices=list(FITS), metavar='FIT',
+                        help='; '.join(FITS))
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
