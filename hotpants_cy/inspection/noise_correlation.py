@@ -99,7 +99,7 @@ def _excess(correlation, expected, n):
 def _of_image(sky, k):
     """Autocorrelation of one of the images in quiet boxes, over the variance that it should have."""
     products, pairs = _products(sky.centred[k])
-    return products / np.maximum(pairs, 1) / sky.seen_variances[k]
+    return products / np.maximum(pairs, 1) / (sky.seen_variances[k] or sky.variances[k])      # most counts may be alike
 
 
 def _explaining(excess, expected, own, itself, error):
