@@ -9,7 +9,7 @@ import numpy as np
 from ..exceptions import InputError
 from .planes import as_array
 
-__all__ = ['WHITE', 'CorrelatedNoise', 'checked_correlations']
+__all__ = ['WHITE', 'CorrelatedNoise', 'checked_correlations', 'transform_of']
 
 WIDEST = 65                  # pixels along a side of a correlation
 TAIL = 6                     # pixels that the filter may reach farther than the correlation
@@ -42,10 +42,7 @@ class CorrelatedNoise:
     @cached_property
     def power(self):
         """Power of each frequency over that of white noise; one that was measured may have some below zero."""
-        n = FINE * (2 * self._half + 1)
-        padded = np.zeros((n, n))
-        padded[:len(self.given), :len(self.given)] = self.given
-        return np.fft.fft2(np.roll(padded, (-(len(self.given) // 2),) * 2, (0, 1))).real
+        return transform_of(self.given, FINE * (2 * self._half + 1))
 
     @cached_property
     def filter(self):
@@ -96,6 +93,13 @@ class CorrelatedNoise:
         if self.is_white:
             return np.ones(len(kernels))
         return np.sum(self.spread(kernels)**2, axis=(1, 2)) / np.sum(kernels**2, axis=(1, 2))
+
+
+def transform_of(plane, points):
+    """Fourier transform, of so many points along a side, of a symmetric plane of an odd side."""
+    padded = np.zeros((points, points))
+    padded[:len(plane), :len(plane)] = plane
+    return np.fft.fft2(np.roll(padded, (-(len(plane) // 2),) * 2, (0, 1))).real
 
 
 #: Noise that is independent from pixel to pixel.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..inputs.correlated import CorrelatedNoise
+from ..inputs.correlated import CorrelatedNoise, transform_of
 from .sky import means_of, sample_sky, shared_noise, within_four_widths
 
 __all__ = ['measure_correlations']
@@ -111,7 +111,7 @@ def _explaining(excess, expected, own, itself, error):
     """
     points = len(own) + 4 * REACH                    # an odd number
     error = error * len(excess) if _middle(itself) < BLANK else 0.0
-    white, own, more, itself = (_transform(plane, points) for plane in (expected, own, excess, itself))
+    white, own, more, itself = (transform_of(plane, points) for plane in (expected, own, excess, itself))
     hidden = np.square(HIDDEN * own.max()) + np.square(error / KNOWN)
     seen = own**2 / (own**2 + hidden)
     undo, unseen = seen / own, (1 - seen) * itself
@@ -119,13 +119,6 @@ def _explaining(excess, expected, own, itself, error):
     power = seen + (scale * (white + more) - white) * undo + unseen
     plane = np.fft.fftshift(np.fft.ifft2(np.maximum(power, LOWEST)).real)
     return CorrelatedNoise(_normalised(_within(plane, 2 * REACH))).autocorrelation
-
-
-def _transform(plane, points):
-    """Fourier transform of a symmetric plane of an odd side."""
-    whole = np.zeros((points, points))
-    whole[:len(plane), :len(plane)] = plane
-    return np.fft.fft2(np.roll(whole, (-(len(plane) // 2),) * 2, (0, 1))).real
 
 
 def _middle(plane):

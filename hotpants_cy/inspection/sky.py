@@ -1,6 +1,7 @@
 """The sky of a difference in boxes: its scatter over its noise, correlation and level."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -69,13 +70,12 @@ class SkySample:
         return [square / (2 * variance) if variance > 0 else np.nan
                 for square, variance in zip(squares, self.seen_variances, strict=True)]
 
-    @property
+    @cached_property
     def centred(self):
         """The images in quiet boxes, without the median of each box and what is farther from it than noise is."""
-        return [within_four_widths(image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis])
-                for image in self.images]
+        return [_centred(image) for image in self.images]
 
-    @property
+    @cached_property
     def seen_variances(self):
         """Variances of the images by what their pixels scatter, where that is less than their uncertainties say."""
         scatter = [median_of(means_of(image**2)) for image in self.centred]
@@ -134,12 +134,12 @@ def sample_sky(run, most=256, quiet=QUIET):
         return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), (np.nan, np.nan),
                          np.full((1, *shape), np.nan), unknown, np.full((1, 1), np.nan), dead)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
-    quiet = np.argsort(structure)[:max(round(quiet * len(structure)), min(8, len(structure)))]
+    calm = np.argsort(structure)[:max(round(quiet * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
     variances = np.median(a_variance), np.median(b_variance)
-    blank = (pull - median[:, np.newaxis, np.newaxis])[alive][quiet]
-    images = [np.where(np.isfinite(blank), image[alive][quiet], np.nan) for image in (a, b)]
-    return SkySample(median[alive], _width(blank), _correlation(blank), structure[quiet], images, variances, blank,
+    blank = (pull - median[:, np.newaxis, np.newaxis])[alive][calm]
+    images = [np.where(np.isfinite(blank), image[alive][calm], np.nan) for image in (a, b)]
+    return SkySample(median[alive], _width(blank), _correlation(blank), structure[calm], images, variances, blank,
                      np.isfinite(pull).sum(axis=(1, 2))[alive], shared_noise(run, variances), dead)
 
 
@@ -172,12 +172,16 @@ def _correlation(pull):
 
 def _likeness(a, b):
     """Correlation of two images, of values within 4 widths of the sky in both."""
-    a, b = (within_four_widths(image - medians_of(image.reshape(len(image), -1))[:, np.newaxis, np.newaxis])
-            for image in (a, b))
+    a, b = _centred(a), _centred(b)
     product = a * b
     a, b = (np.where(np.isfinite(product), image, np.nan) for image in (a, b))
     with np.errstate(divide='ignore', invalid='ignore'):
         return means_of(product) / np.sqrt(means_of(a**2) * means_of(b**2))
+
+
+def _centred(boxes):
+    """Values without the median of their box, and without those that are farther from it than noise is."""
+    return within_four_widths(boxes - medians_of(boxes.reshape(len(boxes), -1))[:, np.newaxis, np.newaxis])
 
 
 def within_four_widths(boxes):
