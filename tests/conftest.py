@@ -12,6 +12,9 @@ BESIDE = Path(__file__).resolve().parents[2] / 'shared' / 'reference'
 def pytest_configure(config):
     # Python started by a test must not find the uncompiled package in the clone it is started from
     os.environ['PYTHONSAFEPATH'] = '1'
+    if getattr(config.option, 'numprocesses', None):
+        # each process has a core; tests of threads ask for theirs
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
     config.option.astropy_header = True
     PYTEST_HEADER_MODULES.clear()
     PYTEST_HEADER_MODULES.update(Numpy='numpy', Scipy='scipy', Astropy='astropy', Photutils='photutils',
