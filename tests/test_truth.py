@@ -75,19 +75,19 @@ def test_the_background_is_the_true_one():
 
 # -- transients -------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('normalize', ['t', 'i'])
 @pytest.mark.parametrize('direction', DIRECTIONS)
-def test_transients_come_back_within_their_errors(direction, normalize):
+def test_transients_come_back_within_their_errors_on_either_scale(direction):
     # the kernel sum is good to a few per mille, so brighter transients would measure that, not the noise
-    found = []
+    pulls = {'t': [], 'i': []}
     for seed in range(13):
         pair = make_pair((512, 512), seed=seed, n_transients=25, transient_snr=(8, 60), **DIRECTIONS[direction])
-        found.append(flux_pulls(pair, subtract(pair, force_convolve=direction, normalize=normalize)))
-    found = np.concatenate(found)
-    found = found[np.isfinite(found)]
-    assert found.size > 300
-    assert abs(found.mean()) < 2 / np.sqrt(found.size)
-    assert found.std() == pytest.approx(1, abs=0.1)
+        for normalize, found in pulls.items():
+            found.append(flux_pulls(pair, subtract(pair, force_convolve=direction, normalize=normalize)))
+    for found in map(np.concatenate, pulls.values()):
+        found = found[np.isfinite(found)]
+        assert found.size > 300
+        assert abs(found.mean()) < 2 / np.sqrt(found.size)
+        assert found.std() == pytest.approx(1, abs=0.1)
 
 
 def test_transients_come_back_at_another_flux_ratio():
