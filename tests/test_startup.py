@@ -49,13 +49,18 @@ def test_sources_that_are_not_compiled_say_so(tmp_path):
     assert 'start Python in another folder' in last
 
 
-def test_a_run_on_plain_files_needs_of_astropy_only_fits(tmp_path):
+def stars():
+    """Two images of the same stars, (2, 256, 256)."""
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:256, :256]
     sky = rng.normal(100, 3, (2, 256, 256))
     for x0, y0 in rng.uniform(20, 236, (60, 2)):
         sky += 3000 * np.exp(-((x - x0)**2 + (y - y0)**2) / (2 * np.array([2.0, 1.7])[:, None, None]**2))
-    for name, image in zip(('s', 't'), sky.astype(np.float32), strict=True):
+    return sky.astype(np.float32)
+
+
+def test_a_run_on_plain_files_needs_of_astropy_only_fits(tmp_path):
+    for name, image in zip(('s', 't'), stars(), strict=True):
         fits.PrimaryHDU(image).writeto(tmp_path / f'{name}.fits')
     argv = ['-nsx', 4, '-nsy', 4, '-v', 0]
     for flag, name in (('inim', 's'), ('tmplim', 't'), ('outim', 'd'), ('oni', 'n'), ('omi', 'm'), ('oki', 'k')):
@@ -63,6 +68,15 @@ def test_a_run_on_plain_files_needs_of_astropy_only_fits(tmp_path):
     found = imported('from hotpants_cy.cli.main import main\nassert main(sys.argv[1:]) == 0', HEAVY, *argv)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ['d', 'k', 'm', 'n', 's', 't']
     assert found == []
+
+
+def test_subtract_needs_of_scipy_only_what_ccddata_needs(tmp_path):
+    np.save(tmp_path / 'pair.npy', stars())
+    code = ('import numpy, hotpants_cy as hp\nscience, template = numpy.load(sys.argv[1])\n'
+            'hp.subtract(science, template, config=hp.HotpantsConfig(nstampx=4, nstampy=4, igain=11, tgain=11))')
+    slow = ['scipy.interpolate', 'scipy.ndimage', 'scipy.optimize', 'scipy.signal', 'scipy.spatial', 'scipy.stats',
+            'matplotlib', 'photutils']
+    assert imported(code, slow, tmp_path / 'pair.npy') == []
 
 
 def test_the_package_imports_nothing_until_it_is_asked():

@@ -7,11 +7,13 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport fabs, sqrt
 
 cdef enum:
+    STRIP = 256                # pixels whose flags are left alone together, since writing costs more than comparing
     BAD_PIXVAL = 0x81          # HotpantsFlags, each with INPUT_ISBAD
     SAT = 0x82
     LOW = 0x84
     INPUT_BAD = 0x80
     OK_NEAR = 0x40             # OK_CONV
+    OUTPUT_BAD = 0x8000
 
 
 def model_variance(const float[:, ::1] data, double inverse_gain, double read_variance, float[:, ::1] out,
@@ -23,19 +25,47 @@ def model_variance(const float[:, ::1] data, double inverse_gain, double read_va
             out[y, x] = <float> (fabs(<double> data[y, x]) * inverse_gain + read_variance)
 
 
+cdef struct Limits:
+    float fill
+    float low
+    float high
+    int flag                   # for each pixel that has one of its own
+
+
+cdef inline int threshold_flags(const Limits *limits, float v) noexcept nogil:
+    """Flags of fill values, saturated and low pixels (spec 2.7.4); NaN satisfies none."""
+    cdef int m = 0
+    if v == limits.fill:
+        m = BAD_PIXVAL
+    if v >= limits.high:
+        m |= SAT
+    if v <= limits.low:
+        m |= LOW
+    return m
+
+
+cdef void flag_values(const Limits *limits, const float *values, Py_ssize_t n, int *flags) noexcept nogil:
+    """Add the flags of a row, which is not written to where there are none: untouched memory costs nothing."""
+    cdef Py_ssize_t start = 0, x, stop
+    cdef int m, seen
+    while start < n:
+        stop = min(start + STRIP, n)
+        seen = 0
+        for x in range(start, stop):
+            seen |= (values[x] == limits.fill) | (values[x] >= limits.high) | (values[x] <= limits.low)
+        if seen:
+            for x in range(start, stop):
+                m = threshold_flags(limits, values[x])
+                flags[x] |= m | (limits.flag if m else 0)
+        start = stop
+
+
 def flag_thresholds(const float[:, ::1] data, float fill, float low, float high, int[:, ::1] flags, int n_threads):
-    """Flag fill values, saturated and low pixels (spec 2.7.4); NaN satisfies none."""
-    cdef Py_ssize_t x, y
-    cdef float v
+    """Flag fill values, saturated and low pixels (spec 2.7.4); the plane of flags is not touched anywhere else."""
+    cdef Py_ssize_t y
+    cdef Limits limits = Limits(fill, low, high, 0)
     for y in prange(data.shape[0], nogil=True, schedule='static', num_threads=n_threads):
-        for x in range(data.shape[1]):
-            v = data[y, x]
-            if v == fill:
-                flags[y, x] |= BAD_PIXVAL
-            if v >= high:
-                flags[y, x] |= SAT
-            if v <= low:
-                flags[y, x] |= LOW
+        flag_values(&limits, &data[y, 0], data.shape[1], &flags[y, 0])
 
 
 def any_flag(const int[:, ::1] flags, int bits, int n_threads):
@@ -144,43 +174,36 @@ cdef double polynomial(const double *c, int order, double x, double y) noexcept 
     return total
 
 
-cdef struct Target:
-    # how the image that is not convolved is flagged and what its variance is
-    float fill
-    float low
-    float high
+cdef void flag_known(const int *known, Py_ssize_t n, int *flags) noexcept nogil:
+    """Add known flags to a row; a bad pixel of the target makes the output bad (spec 8.3)."""
+    cdef Py_ssize_t start = 0, x, stop
+    cdef int seen
+    while start < n:
+        stop = min(start + STRIP, n)
+        seen = 0
+        for x in range(start, stop):
+            seen |= known[x]
+        if seen:
+            for x in range(start, stop):
+                flags[x] |= known[x] | (OUTPUT_BAD if known[x] & INPUT_BAD else 0)
+        start = stop
+
+
+cdef void flag_frame(Py_ssize_t n, Py_ssize_t frame, int *flags) noexcept nogil:
+    """Flag both ends of a row."""
+    cdef Py_ssize_t x
+    for x in range(min(frame, n)):
+        flags[x] |= OUTPUT_BAD
+        flags[n - 1 - x] |= OUTPUT_BAD
+
+
+cdef struct Noise:
+    # the noise model of the image that is not convolved
     double inverse_gain
     double read_variance
 
 
-cdef inline int threshold_flags(const Target *t, float v) noexcept nogil:
-    """Flags of a pixel of the target; a bad one makes the output bad (spec 8.3)."""
-    cdef int m = 0
-    if v == t.fill:
-        m = 0x8081
-    if v >= t.high:
-        m |= 0x8082
-    if v <= t.low:
-        m |= 0x8084
-    return m
-
-
-cdef void flag_row(const Target *t, const float *target, const int *known, Py_ssize_t nx, int frame_flag,
-                   Py_ssize_t frame, int *flags) noexcept nogil:
-    cdef Py_ssize_t x
-    if known != NULL:
-        for x in range(nx):
-            flags[x] |= known[x] | (0x8000 if known[x] & 0x80 else 0)
-    for x in range(nx):
-        flags[x] |= threshold_flags(t, target[x])
-    for x in range(nx):
-        flags[x] |= frame_flag
-    for x in range(min(frame, nx)):
-        flags[x] |= 0x8000
-        flags[nx - 1 - x] |= 0x8000
-
-
-cdef void noise_row(const Target *t, const float *target, const float *variance, Py_ssize_t nx, double scale,
+cdef void noise_row(const Noise *t, const float *target, const float *variance, Py_ssize_t nx, double scale,
                     float *noise) noexcept nogil:
     """From the variance of the convolved image to the noise of the difference, in place."""
     cdef Py_ssize_t x
@@ -217,18 +240,17 @@ def difference(const float[:, ::1] target, const float[:, ::1] target_variance, 
     cdef float sign = -1 if negate else 1
     cdef const float *row
     cdef const float *given
-    cdef Target t
-    t.fill = target_fill
-    t.low = low
-    t.high = high
-    t.inverse_gain = inverse_gain
-    t.read_variance = read_variance
+    cdef Limits limits = Limits(target_fill, low, high, OUTPUT_BAD)
+    cdef Noise t = Noise(inverse_gain, read_variance)
     for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
         outside = y < frame or y >= ny - frame
         inner = 0 if outside else max(nx - 2 * frame, 0)
         row = &target[y, 0]
         given = &target_variance[y, 0] if has_variance else NULL
-        flag_row(&t, row, &target_flags[y, 0] if has_flags else NULL, nx, 0x8000 if outside else 0, frame, &flags[y, 0])
+        if has_flags:
+            flag_known(&target_flags[y, 0], nx, &flags[y, 0])
+        flag_values(&limits, row, nx, &flags[y, 0])
+        flag_frame(nx, nx if outside else frame, &flags[y, 0])
         noise_row(&t, row, given, first, 1, &noise[y, 0])
         noise_row(&t, row + first, given + first if has_variance else NULL, inner, scale, &noise[y, 0] + first)
         noise_row(&t, row + first + inner, given + first + inner if has_variance else NULL, nx - first - inner, 1,

@@ -138,8 +138,9 @@ def unusable_noise(variance, sigma=None):
 def extremes(plane):
     """Smallest and largest value; NaN if one is."""
     with np.errstate(invalid='ignore'):
-        blocks = [plane[rows] for rows in row_blocks(plane.shape)]
-        return float(np.min([block.min() for block in blocks])), float(np.max([block.max() for block in blocks]))
+        # both of a block while it is in the cache
+        pairs = np.array([(plane[rows].min(), plane[rows].max()) for rows in row_blocks(plane.shape, 1 << 17)])
+        return float(pairs[:, 0].min()), float(pairs[:, 1].max())
 
 
 def is_shared(plane, source):

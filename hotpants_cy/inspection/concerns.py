@@ -18,6 +18,8 @@ CROWDED = 3.0         # height of the brightest 5 % over the width below the med
 TELLING = 1.6         # scatter over noise that no crowding makes
 SHARED = 0.7          # correlation of the skies of two images that tells of common noise
 RINGING = 0.4         # negative part of a kernel that asks for a look at the stars
+GLANCE, LOOK = 64, 256     # boxes of sky: what tells a few per cent, and where that is suspicious
+FEWEST = 16           # of them in each region
 NAMES = {'t': 'template', 'i': 'science image'}
 
 
@@ -127,13 +129,14 @@ def warn_if_noise_contradicted(hot, *, stacklevel=2):
     -----
     NoiseModelWarning
     """
-    skies = [sky for sky in (sample_sky(run, max(128 // len(hot.live_regions), 16)) for run in hot.live_regions) if sky]
-    width = sky_measures(skies)['sky_width']
     low, high = EXPECTATIONS['sky_width'].good
-    crowded = skies and np.nanmedian(np.concatenate([sky.structure for sky in skies])) > CROWDED
-    high = TELLING if crowded else high
-    if not np.isfinite(width) or low <= width <= high:
-        return
+    for boxes in (GLANCE, LOOK):
+        most = max(boxes // len(hot.live_regions), FEWEST)
+        skies = [sky for sky in (sample_sky(run, most) for run in hot.live_regions) if sky]
+        width = sky_measures(skies)['sky_width']
+        crowded = skies and np.nanmedian(np.concatenate([sky.structure for sky in skies])) > CROWDED
+        if not np.isfinite(width) or low <= width <= (TELLING if crowded else high):
+            return
     modelled = [frame.name for frame in (hot.template, hot.science) if frame.variance is None]
     shared = median_of(np.concatenate([sky.likeness for sky in skies])) if width < low and not crowded else 0.0
     if shared > SHARED:

@@ -42,7 +42,7 @@ def _pictures(run):
     used = run.used_substamps()
     some = [used[k] for k in np.unique(np.linspace(0, len(used) - 1, 9).astype(int))] if used else []
     places = [(s.x, s.y) for s in some] or _grid(run.region)
-    return np.array([run.fit.model.image(x, y) for x, y in places])
+    return run.fit.model.images(*np.transpose(places))
 
 
 def _grid(region):
@@ -52,9 +52,9 @@ def _grid(region):
 
 def centroid(picture):
     """Centre (x, y) of the high part of a kernel, smoothed so that its noise does not move it, from that of its box."""
-    from scipy.ndimage import gaussian_filter
-    smooth = gaussian_filter(picture, SMOOTHING, mode='constant')
-    high = np.where(smooth > 0.2 * smooth.max(), smooth, 0.0)
     half = picture.shape[0] // 2
     offset = np.arange(-half, half + 1)
+    gaussian = np.exp(-0.5 * ((offset - offset[:, np.newaxis]) / SMOOTHING)**2)
+    smooth = gaussian @ picture @ gaussian
+    high = np.where(smooth > 0.2 * smooth.max(), smooth, 0.0)
     return np.array([np.sum(high * offset), np.sum(high * offset[:, np.newaxis])]) / high.sum()

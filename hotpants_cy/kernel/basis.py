@@ -74,8 +74,8 @@ class GaussianBasis:
     @cached_property
     def factors(self):
         """Factors in x and y of each term, two (n, width) arrays, before the first term is subtracted."""
-        pairs = [[self._factor(g, power, p % 2 == 0 and q % 2 == 0) for power in (p, q)]
-                 for g, p, q in self.terms]
+        factor = functools.cache(self._factor)           # terms have many of them in common
+        pairs = [[factor(g, power, p % 2 == 0 and q % 2 == 0) for power in (p, q)] for g, p, q in self.terms]
         x_factors, y_factors = np.array(pairs).transpose(1, 0, 2)
         return np.ascontiguousarray(x_factors), np.ascontiguousarray(y_factors)
 

@@ -34,11 +34,8 @@ class Convolution(NamedTuple):
     @classmethod
     def of(cls, data, variance, flags, noise, *, half_width, fill, **options):
         """Make the planes for the results, with ``fill`` in the frame of the convolved image."""
-        out, half = np.empty_like(data), half_width
-        for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
-            out[edge] = fill
-        # zeros that the threads touch first, not this one
-        variance_out = NO_PLANE if variance is None and noise is None else np.zeros(data.shape, np.float32)
+        out = _framed(data.shape, half_width, fill)
+        variance_out = NO_PLANE if variance is None and noise is None else _framed(data.shape, half_width, 0)
         flags_out = NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
         return cls(data, NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags, noise,
                    planes=(out, variance_out, flags_out), **options)
@@ -51,3 +48,11 @@ class Convolution(NamedTuple):
     def seen_variance(self, rows):
         """Variance of the source pixels in some rows: what was given, or that of the noise model."""
         return self.variance[rows] if self.variance.size else self.noise.variance(self.data[rows])
+
+
+def _framed(shape, half, value):
+    """A plane with a value in its frame; the rest is left for the threads to touch first."""
+    plane = np.empty(shape, np.float32)
+    for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
+        plane[edge] = value
+    return plane

@@ -64,7 +64,7 @@ class Design:
     def _positions(self, slots):
         """Centres of the substamps in use, in pixels of the region."""
         x0, y0 = self.region.origin
-        positions = [(self.stamps[k].substamp.x - x0, self.stamps[k].substamp.y - y0) for k in slots]
+        positions = [(s.x - x0, s.y - y0) for s in (self.stamps[k].substamp for k in slots)]
         return np.ascontiguousarray(np.array(positions, np.int32).reshape(-1, 2).T)
 
     def of_order(self, config):

@@ -120,5 +120,6 @@ def pass_on(design, slots, reason):
         stamp = design.stamps[k]
         stamp.substamp.status, stamp.substamp.reason = SubstampStatus.REJECTED_ITERATIVE_FIT, reason
         stamp.current += 1
-    design.fill([k for k in slots if design.stamps[k].alive])
+    if slots:
+        design.fill([k for k in slots if design.stamps[k].alive])
     return bool(slots)

@@ -121,11 +121,17 @@ class NoiseField:
 
 def covariances(kernel, plain, convolved, plain_correlation=None, convolved_correlation=None):
     """Covariance of a pixel of the difference with those around it, (n, n), where images have one variance each."""
-    from scipy.signal import correlate
-    whole = convolved * _convolved(correlate(kernel, kernel), convolved_correlation)
+    whole = convolved * _convolved(_autocorrelation(kernel), convolved_correlation)
     own = plain * (np.ones((1, 1)) if plain_correlation is None else plain_correlation)
     side = max(len(whole), len(own))
     return _padded(whole, side) + _padded(own, side)
+
+
+def _autocorrelation(kernel):
+    """Sums of the products of a square kernel with itself, shifted by up to its width, (2 n - 1, 2 n - 1)."""
+    side = 2 * len(kernel) - 1
+    power = np.abs(np.fft.rfft2(kernel, (side, side)))**2          # every difference asks: scipy.signal starts slowly
+    return np.fft.fftshift(np.fft.irfft2(power, (side, side)))
 
 
 def typical(plane):
@@ -155,13 +161,17 @@ def _quadratic(weights, variance, correlation):
 
 def squared(weights, correlation):
     """What the variance of each pixel counts in that of a weighted sum, if its noise correlates with neighbours'."""
+    if correlation is None:
+        return weights**2
     from scipy.signal import convolve
-    return weights * (weights if correlation is None else convolve(weights, correlation, mode='same'))
+    return weights * convolve(weights, correlation, mode='same')
 
 
 def _convolved(plane, correlation):
+    if correlation is None:
+        return plane
     from scipy.signal import convolve
-    return plane if correlation is None else convolve(plane, correlation)
+    return convolve(plane, correlation)
 
 
 def _padded(plane, side):

@@ -16,6 +16,8 @@ def rank(scores):
     [7, 1, 4, 3, 2, 0, 6, 5]
     """
     order = list(range(len(scores)))
+    if len(set(scores)) == len(scores) and not np.isnan(scores).any():
+        return sorted(order, key=scores.__getitem__)          # which no other way of sorting can tell from C's
 
     def sort(left, right):
         pivot = scores[order[(left + right) // 2]]
