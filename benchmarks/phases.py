@@ -127,7 +127,7 @@ def measure(path, threads, settings):
             part()
         ticks.append(time.perf_counter())
     cpu, memory = time.process_time() - cpu, peak_memory() - before
-    del hot, step, part
+    hot = step = part = None
     call = fastest(lambda: subtract(science, template, config=config, n_threads=threads), 3)
     return {**dict(zip(COLUMNS, [*np.diff(ticks), ticks[-1] - ticks[0], call, cpu], strict=True)), 'MiB': memory}
 
