@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..inputs.bits import Bits
+from .blank_sky import SAMPLED, scatter_beyond_noise, sky_of
 
 __all__ = ['Misfit', 'excess_scatter']
 
@@ -27,12 +28,12 @@ log = logging.getLogger(__name__)
 
 WIDTHS = 0.25, 1.0, 2.5         # standard deviations of the Gaussians, in FWHM: from the core to wings and cut kernels
 BRIGHT = 5.0                    # sigmas over the sky of a pixel that counts as light of a star
-SKY_CELL = 64                   # pixels of the boxes in which the sky is taken
 ASKED = 0.05                    # relative error that a pixel must be able to show
 TYPICAL, LARGEST = 0.005, 0.5   # that which those that count fully show; that which can come out at most
+UNSEEN = 0.3                    # of the error of a flux: light of stars that leaves less by that error is none
 FEWEST = 6                      # stars at least
 SURE = 1.0                      # standard errors that the excess must have
-SAMPLED, EVERY = 97, 2          # one pixel of so many for the median of a plane; pixel in x and y for the scatters
+EVERY = 2                       # one pixel of so many in x and y for the scatters
 FAINT = 1e-3                    # of the largest weight: values that count less are left out
 LIMIT = 3.0                     # sigmas beyond which a residual counts no more
 STEPS, ROUNDS = 16, 3           # of bisection; of one scatter after the other
@@ -48,10 +49,13 @@ class Misfit:
         Of the flux of a point source in each pixel; None if nothing is to be added.
     errors : tuple of float
         The scatters :math:`s_k`.
+    scale : float
+        By which errors from noise are to be multiplied, since blank sky has more than noise; 1 if it has not.
     """
 
     variance: np.ndarray | None
     errors: tuple
+    scale: float
 
     @classmethod
     def of(cls, run, filters, flux, error, good, psf):
@@ -77,11 +81,16 @@ class Misfit:
         if leak is not None:
             error = np.sqrt(np.square(error) + parts[0])
         spread = _spread(common_light(run, filters.noise), fwhm, area)
-        errors = _scatters(flux, error, good, spread, np.pi * fwhm**2)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            blank = good & (sum(spread) < np.square(UNSEEN / TYPICAL * error))
+            scale = scatter_beyond_noise(flux / error, blank, area)
+        if scale > 1:
+            log.info('blank sky: fluxes scatter %.2f times as much as by noise, which is in their errors', scale)
+        errors = _scatters(flux, error * np.float32(scale), good, spread, np.pi * fwhm**2)
         log.info('error of the model near stars: %s of their flux, from the core outwards',
                  ', '.join(f'{100 * e:.2f} %' for e in errors))
         parts += [np.float32(s**2) * plane for s, plane in zip(errors, spread, strict=True) if s]
-        return cls(sum(parts) if parts else None, errors)
+        return cls(sum(parts) if parts else None, errors, scale)
 
     def at(self, x, y):
         """Standard deviation at a position in pixels of the region."""
@@ -127,7 +136,7 @@ def common_light(run, field):
     scale, sign = np.float32(field.scale), np.float32(1 if run.direction == 't' else -1)
     # the lesser of the image that was not convolved, and the one that was
     both = scale * target - np.maximum(sign * np.where(field.good, run.products.difference, 0), 0)
-    light = both - _sky(both, field.good)
+    light = both - sky_of(both, field.good)
     counted = field.good | ((field.flags & Bits.SAT) != 0)
     return np.where(counted & (light > BRIGHT * field.noise) & np.isfinite(light), light, np.float32(0))
 
@@ -139,24 +148,6 @@ def _spread(light, fwhm, area):
         return [light] * len(WIDTHS)
     square = np.square(light * np.float32(area))
     return [gaussian_filter(square, width * fwhm, mode='constant').clip(0) for width in WIDTHS]
-
-
-def _sky(plane, good):
-    """Median of the good pixels of boxes, blended between their centres: float32 (ny, nx)."""
-    from scipy.ndimage import median_filter
-    ny, nx = plane.shape
-    edges = [np.linspace(0, n, max(1, round(n / SKY_CELL)) + 1).astype(int) for n in (ny, nx)]
-    whole = float(np.median(plane[good][::SAMPLED])) if good.any() else 0.0
-    boxes = np.full([len(e) - 1 for e in edges], whole)
-    for (j, i), _ in np.ndenumerate(boxes):
-        cut = slice(*edges[0][j:j + 2]), slice(*edges[1][i:i + 2])
-        if np.count_nonzero(good[cut]) > 0.3 * good[cut].size:
-            boxes[j, i] = np.median(plane[cut][good[cut]])
-    # a box that a star or a galaxy fills is none of sky
-    boxes = median_filter(boxes, 3, mode='nearest')
-    shares = [np.stack([np.interp(np.arange(n), (e[1:] + e[:-1]) / 2, unit) for unit in np.eye(len(e) - 1)], axis=1)
-              for n, e in zip((ny, nx), edges, strict=True)]
-    return shares[0].astype(np.float32) @ (boxes @ shares[1].T).astype(np.float32)
 
 
 def _scatters(flux, error, good, spread, most):

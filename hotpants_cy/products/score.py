@@ -18,6 +18,7 @@ import numpy as np
 
 from ..inputs.bits import Bits
 from ..inputs.image import to_image
+from .blank_sky import sky_left
 from .correlation import DifferenceNoise
 from .filters import NEGLECTED
 from .header import header_cards
@@ -66,8 +67,13 @@ class ScoreImages:
 
     @cached_property
     def _filters(self):
-        return [DifferenceFilters(field, run.products.difference, run.n_threads)
+        return [DifferenceFilters(field, self._above_sky(run, field), run.n_threads)
                 for run, field in zip(self.hot.live_regions, self.noise.fields, strict=True)]
+
+    def _above_sky(self, run, field):
+        """The difference of a region without the smooth part that is left in it."""
+        sky = sky_left(run.products.difference, field, self.psf.fwhm(*_middle(run.region)))
+        return run.products.difference if sky is None else run.products.difference - sky
 
     @cached_property
     def _psfs(self):
@@ -109,6 +115,8 @@ class ScoreImages:
             flux, error = signal / norm, sigma / norm
             usable = filters.noise.good & (good >= GOOD) & (error > 0)
             misfit = Misfit.of(run, filters, flux, error, usable, self.psf(*_middle(run.region)))
+            if misfit.scale != 1:
+                error = error * np.float32(misfit.scale)
             if misfit.variance is not None:
                 error = np.sqrt(np.square(error) + misfit.variance)
             return (flux / error, flux, error, good), misfit
@@ -144,8 +152,9 @@ class ScoreImages:
         if not norm > 0:
             return math.nan, math.nan, fraction
         signal = np.sum(kept * field.cutout(filters._data.plane, *corner, g.shape))
-        error = math.sqrt(field.variance_of_sum(kept, *corner)) / norm
-        left = self._found[1][k].at(x - field.origin[0], y - field.origin[1])
+        misfit = self._found[1][k]
+        error = misfit.scale * math.sqrt(field.variance_of_sum(kept, *corner)) / norm
+        left = misfit.at(x - field.origin[0], y - field.origin[1])
         return signal / norm, math.hypot(error, left), fraction
 
     def response(self, x, y, pixel):
