@@ -92,6 +92,14 @@ def test_sky_that_is_left_is_taken_off_the_score_and_not_off_the_difference(wave
     assert width_of(waved.score.data[both]) == pytest.approx(width_of(plain.score.data[both]), abs=0.04)
 
 
+def test_headers_say_what_was_done_about_the_sky(waved, plain):
+    words = 'the smooth sky that was left in the difference is taken off'
+    for image in (waved.score, waved.flux, waved.whitened):
+        assert words in str(image.meta['HISTORY'])
+    assert words not in str(plain.score.meta['HISTORY'])
+    assert words not in str(waved.difference.meta.get('HISTORY', ''))
+
+
 def test_sources_on_sky_that_is_left_keep_their_flux(waved, plain, pair):
     xy = positions_of(pair.transients)
     before, after = (np.array([r._scores.measure(x, y) for x, y in xy]) for r in (plain, waved))
@@ -146,6 +154,7 @@ def test_errors_too_small_for_the_sky_widen_those_of_fluxes_and_not_the_score(pa
         good = ~result.score.mask & ~plain.score.mask
     assert 0.97 < width_of(result.score.data[good]) < 1.05
     assert 'blank sky: fluxes scatter 1.2' in caplog.text
+    assert 'errors of fluxes are 1.2' in str(result.flux.meta['HISTORY'])
     x, y = positions_of(pair.transients)[0]
     assert result._scores.measure(x, y)[1] == pytest.approx(plain._scores.measure(x, y)[1], rel=0.04)
     table, before = (r.find_candidates(threshold=6) for r in (result, plain))

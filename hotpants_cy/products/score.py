@@ -67,13 +67,15 @@ class ScoreImages:
 
     @cached_property
     def _filters(self):
-        return [DifferenceFilters(field, self._above_sky(run, field), run.n_threads)
-                for run, field in zip(self.hot.live_regions, self.noise.fields, strict=True)]
+        return [DifferenceFilters(field, run.products.difference if sky is None else run.products.difference - sky,
+                                  run.n_threads)
+                for run, field, sky in zip(self.hot.live_regions, self.noise.fields, self._skies, strict=True)]
 
-    def _above_sky(self, run, field):
-        """The difference of a region without the smooth part that is left in it."""
-        sky = sky_left(run.products.difference, field, self.psf.fwhm(*_middle(run.region)))
-        return run.products.difference if sky is None else run.products.difference - sky
+    @cached_property
+    def _skies(self):
+        """The smooth part that is left in the difference of each region, None where it is noise."""
+        return [sky_left(run.products.difference, field, self.psf.fwhm(*_middle(run.region)))
+                for run, field in zip(self.hot.live_regions, self.noise.fields, strict=True)]
 
     @cached_property
     def _psfs(self):
@@ -99,7 +101,7 @@ class ScoreImages:
         x, y = self._centre
         field, (x0, y0) = self._filters[0].whitening, self.noise.fields[0].origin
         psf = _correlated(self.psf(x, y), field.at(x - x0, y - y0))
-        return self._image(values, np.ones_like(values), good, None, 'whitened difference, noise of sigma 1', psf)
+        return self._image(values, np.ones_like(values), good, None, ['whitened difference, noise of sigma 1'], psf)
 
     @cached_property
     def _found(self):
@@ -129,13 +131,15 @@ class ScoreImages:
     def score(self):
         """Significance of a point source in each pixel, in sigma and with its sign, as `~astropy.nddata.CCDData`."""
         score, _, _, good = self._measured
-        return self._image(score, np.ones_like(score), good, None, 'score: flux of a point source over its error', None)
+        words = ['score: flux of a point source over its error', *self._widened]
+        return self._image(score, np.ones_like(score), good, None, words, None)
 
     @cached_property
     def flux(self):
         """Flux of a point source in each pixel with its error, in the unit of the difference and on its scale."""
         _, flux, error, good = self._measured
-        return self._image(flux, error, good, self.hot.science.unit, 'flux of a point source in each pixel', None)
+        words = ['flux of a point source in each pixel', *self._widened]
+        return self._image(flux, error, good, self.hot.science.unit, words, None)
 
     def measure(self, x, y):
         """Flux of a source at a position between pixels, its error, and the good part of the filter's weight."""
@@ -192,6 +196,12 @@ class ScoreImages:
                 plane[run.region.output] = part[run.region.inner]
         return whole
 
+    @property
+    def _widened(self):
+        """Words for errors that are larger than noise alone."""
+        scale = max((misfit.scale for misfit in self._found[1]), default=1)
+        return [f'errors of fluxes are {scale:.3f} times those by noise, as blank sky scatters'] if scale > 1 else []
+
     def _image(self, values, sigma, good, unit, words, psf):
         flags = self.hot.assemble('flags').copy()
         flags[good < 1 - 1e-4] |= Bits.OK_CONV
@@ -199,8 +209,10 @@ class ScoreImages:
         values = np.where((flags & Bits.OUTPUT_ISBAD) != 0, np.float32(np.nan), values)
         cards = header_cards(self.hot.regions, self.hot.config)
         history, comment = cards.get('HISTORY', ([], ''))
+        if any(sky is not None for sky in self._skies):
+            words = [*words, 'the smooth sky that was left in the difference is taken off']
         frame = replace(self.hot.science, unit=unit)
-        image = to_image(frame, values, sigma.copy(), flags, meta=cards | {'HISTORY': ([*history, words], comment)})
+        image = to_image(frame, values, sigma.copy(), flags, meta=cards | {'HISTORY': ([*history, *words], comment)})
         if psf is not None:
             image.psf = psf / psf.sum()
         return image
