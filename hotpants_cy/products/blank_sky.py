@@ -5,8 +5,8 @@ tell how much is left; as they are noisy themselves, only the part
 
 .. math:: 1 - 1 \Big/ \langle (m/e)^2 \rangle
 
-of them is believed (James & Stein 1961). Structure smaller than the boxes stays, and blank sky then scatters by more than
-its noise: no source can be told from it more surely than that.
+of them is believed (James & Stein 1961). Structure smaller than the boxes stays, and blank sky then scatters by more
+than its noise: no source can be told from it more surely than that.
 """
 
 import logging
