@@ -105,7 +105,8 @@ def sky_left(difference, field, fwhm):
         loud = field.good & (np.abs(difference) > LOUD * field.noise)
     sky = field.good & ~maximum_filter(loud, 1 + 2 * math.ceil(fwhm / 2))
     (ny, nx), (x0, y0) = difference.shape, field.origin
-    of_means = max(field.autocorrelation(x0 + nx // 2, y0 + ny // 2).sum(), 0)     # variance, for independent pixels 1
+    with np.errstate(divide='ignore', invalid='ignore'):     # of no noise nothing is known
+        of_means = field.autocorrelation(x0 + nx // 2, y0 + ny // 2).sum().clip(0)   # variance; 1 of independent pixels
     levels, errors = boxes.full(0), boxes.full(np.inf)
     for place, cut in boxes:
         chosen = sky[cut]
