@@ -46,8 +46,11 @@ ctypedef fused real:
     double
 
 
-cdef void add_between(const float *values, Py_ssize_t n, real low, real high, double *sums) noexcept nogil:
-    """Number, sum and sum of squares of the values between two limits, compared in the precision of these."""
+cdef int add_between(const float *values, Py_ssize_t n, real low, real high, double *sums) noexcept nogil:
+    """Number, sum and sum of squares of the values between two limits, compared in the precision of these.
+
+    Return the number.
+    """
     cdef Py_ssize_t k
     cdef int count = 0
     cdef double total = 0, total2 = 0
@@ -61,6 +64,7 @@ cdef void add_between(const float *values, Py_ssize_t n, real low, real high, do
     sums[0] += count
     sums[1] += total
     sums[2] += total2
+    return count
 
 
 cdef void keep(const float *values, Py_ssize_t n, List *part) noexcept nogil:
@@ -82,7 +86,8 @@ cdef void keep(const float *values, Py_ssize_t n, List *part) noexcept nogil:
 cdef void add(const float *values, Py_ssize_t n, List *part) noexcept nogil:
     """Put finite values on a list."""
     cdef Py_ssize_t k = 0
-    add_between(values, n, part.low, part.high, part.sums)
+    if add_between(values, n, part.low, part.high, part.sums) == n:
+        return
     while k < n:
         keep(values + k, min(FEW, n - k), part)      # were the number a constant, gcc would not take vectors
         k += FEW
@@ -95,7 +100,7 @@ cdef void add_chi2(const float *difference, const float *noise, Py_ssize_t n, do
     cdef float d, q
     for k in range(n):
         d = difference[k] if fabs(difference[k]) > ZERO else 0
-        q = <float> (1.0 / noise[k])
+        q = <float> 1 / noise[k]                     # rounded as C's quotient in double precision is
         count += d != 0
         total += d * d * q * q
     sums[0] += count
