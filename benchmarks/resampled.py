@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Width of the score where images were resampled: noise taken to be white, measured, and known, as a Markdown table.
+"""Width of fluxes over their noise where images were resampled: taken to be white, measured, known, as a Markdown table.
 
 Scenes of `quality_scenes` are shifted by fractions of a pixel with linear interpolation, and their uncertainties with
 them, as they should be. A width above 1 makes every 5 sigma less than that.
@@ -44,9 +44,10 @@ def correlation(dx, dy):
 
 
 def width(scene, images, correlations):
-    """Standard deviation of the score in blank sky."""
+    """Standard deviation of fluxes over their errors by noise in blank sky: the score, had these not been widened."""
     result = hp.subtract(*images, config='auto', noise_correlations=correlations, n_threads=1)
-    return float(np.std(result.score.data[scene.blank & ~result.score.mask]))
+    sky = scene.blank & ~result.score.mask
+    return float(np.std(result.score.data[sky])) * result._scores._found[1][0].scale
 
 
 def main():
