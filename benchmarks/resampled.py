@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Width of fluxes over their noise where images were resampled: taken to be white, measured, known, as a Markdown table.
+"""Width of fluxes over their noise where images were resampled: noise taken as white, measured, known; as Markdown.
 
 Scenes of `quality_scenes` are shifted by fractions of a pixel with linear interpolation, and their uncertainties with
 them, as they should be. A width above 1 makes every 5 sigma less than that.

@@ -368,12 +368,14 @@ class SubtractionResult:
     kernel: KernelModel | KernelMosaic
     direction: _Direction
     statistics: dict[str, float]
-    substamps: QTable
     config: HotpantsConfig
     def __init__(self, difference: CCDData, kernel: KernelModel | KernelMosaic, direction: _Direction,
-                 statistics: dict[str, float], substamps: QTable, config: HotpantsConfig, _hot: Hotpants) -> None: ...
+                 statistics: dict[str, float], config: HotpantsConfig, _hot: Hotpants,
+                 _stars: list[Substamp]) -> None: ...
     @classmethod
     def of(cls, hot: Hotpants, *, owned: bool = False) -> SubtractionResult: ...
+    @property
+    def substamps(self) -> QTable: ...
     @property
     def quality(self) -> _Quality: ...
     @property

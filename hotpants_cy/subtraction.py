@@ -220,7 +220,7 @@ class SubtractionResult(Detections, Pictures):
     statistics : dict
         Numbers by the stems of C HOTPANTS' header keywords, like ``'X2NRM'``; of several regions, of the first.
     substamps : `~astropy.table.QTable`
-        Every star found in the image that was convolved, and what became of it.
+        Every star found in the image that was convolved, and what became of it; made when it is asked for.
     config : HotpantsConfig
     quality : `~hotpants_cy.inspection.quality.Quality`
         Numbers with what is expected of them, a ``verdict``, and ``reasons`` for it; made when it is asked for.
@@ -254,9 +254,9 @@ class SubtractionResult(Detections, Pictures):
     kernel: object
     direction: str
     statistics: dict
-    substamps: object
     config: object
     _hot: Hotpants = field(repr=False)
+    _stars: list = field(repr=False)
 
     @classmethod
     def of(cls, hot, *, owned=False):
@@ -268,10 +268,15 @@ class SubtractionResult(Detections, Pictures):
         difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
                          owned=owned, n_threads=hot.n_threads)
-        result = cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics),
-                     substamp_table(hot.final_substamps + hot.refused_substamps, hot.science.wcs), hot.config, hot)
+        result = cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics), hot.config, hot,
+                     hot.final_substamps + hot.refused_substamps)
         image.psf = partial(psf_in_the_middle, result)
         return result
+
+    @cached_property
+    def substamps(self):
+        """Every star found in the image that was convolved, and what became of it: a `~astropy.table.QTable`."""
+        return substamp_table(self._stars, self._hot.science.wcs)
 
     @cached_property
     def quality(self):
