@@ -242,6 +242,8 @@ class SubtractionResult(Detections, Pictures):
     ('t', Unit("adu"), 'good')
     >>> bool(0.83 < result.kernel.sum(128, 128) < 0.87)      # the flux ratio, 0.85
     True
+    >>> result.substamps.colnames[:4]
+    ['id', 'stamp', 'x', 'y']
     >>> result.noise, float(result.psf(128, 128).sum())
     (<DifferenceNoise: 256 x 256 pixels, 1 region>, 1.0)
     >>> result.convolved.unit, result.background.unit, result.flux.unit
