@@ -1,6 +1,7 @@
 """The level that is left in blank sky is taken off before sources are looked for; its scatter is in their errors."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,7 +130,6 @@ def test_a_bright_source_is_not_its_own_sky(plain, pair):
 
 
 def test_where_no_pixel_is_good_no_sky_is_taken_off(plain):
-    from dataclasses import replace
     (run,), (field,) = plain._hot.live_regions, plain.noise.fields
     bad = replace(field, flags=np.full_like(field.flags, hp.HotpantsFlags.OUTPUT_ISBAD))
     assert sky_left(run.products.difference, bad, 3.6) is None

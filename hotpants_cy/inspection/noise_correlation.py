@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..inputs.correlated import CorrelatedNoise, transform_of
+from ..products.noise_field import self_products
 from .sky import means_of, sample_sky, shared_noise, within_four_widths
 
 __all__ = ['measure_correlations']
@@ -84,8 +85,7 @@ def _products(boxes):
     boxes = boxes - means_of(boxes)[:, np.newaxis, np.newaxis]
     known, n = np.isfinite(boxes), 2 * (boxes.shape[1] // 2 + REACH) + 1
     for planes in np.where(known, boxes, 0), known.astype(float):
-        sums = np.fft.irfft2(np.sum(np.abs(np.fft.rfft2(planes, (n, n)))**2, axis=0), (n, n))
-        yield _within(np.fft.fftshift(sums), REACH)
+        yield _within(self_products(planes, n), REACH)
 
 
 def _excess(correlation, expected, n):

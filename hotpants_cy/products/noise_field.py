@@ -7,7 +7,7 @@ import numpy as np
 
 from ..inputs.bits import Bits
 
-__all__ = ['NoiseField', 'covariances', 'squared', 'typical']
+__all__ = ['NoiseField', 'covariances', 'self_products', 'squared', 'typical']
 
 LOUD = 1e5                      # sigmas, in usual ones, from which a pixel says nothing
 
@@ -121,16 +121,19 @@ class NoiseField:
 
 def covariances(kernel, plain, convolved, plain_correlation=None, convolved_correlation=None):
     """Covariance of a pixel of the difference with those around it, (n, n), where images have one variance each."""
-    whole = convolved * _convolved(_autocorrelation(kernel), convolved_correlation)
+    whole = convolved * _convolved(self_products(kernel[np.newaxis], 2 * len(kernel) - 1), convolved_correlation)
     own = plain * (np.ones((1, 1)) if plain_correlation is None else plain_correlation)
     side = max(len(whole), len(own))
     return _padded(whole, side) + _padded(own, side)
 
 
-def _autocorrelation(kernel):
-    """Sums of the products of a square kernel with itself, shifted by up to its width, (2 n - 1, 2 n - 1)."""
-    side = 2 * len(kernel) - 1
-    power = np.abs(np.fft.rfft2(kernel, (side, side)))**2          # every difference asks: scipy.signal starts slowly
+def self_products(pictures, side):
+    """Sums of the products of pictures (n, ny, nx) with themselves, shifted by up to half a ``side``: (side, side).
+
+    The side is odd; shifts longer than it leaves room for beside a picture wrap around.
+    """
+    # by NumPy, since every difference asks and scipy.signal starts slowly
+    power = np.sum(np.abs(np.fft.rfft2(pictures, (side, side)))**2, axis=0)
     return np.fft.fftshift(np.fft.irfft2(power, (side, side)))
 
 

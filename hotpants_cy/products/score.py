@@ -117,8 +117,7 @@ class ScoreImages:
             flux, error = signal / norm, sigma / norm
             usable = filters.noise.good & (good >= GOOD) & (error > 0)
             misfit = Misfit.of(run, filters, flux, error, usable, self.psf(*_middle(run.region)))
-            if misfit.scale != 1:
-                error = error * np.float32(misfit.scale)
+            error = error * np.float32(misfit.scale)
             if misfit.variance is not None:
                 error = np.sqrt(np.square(error) + misfit.variance)
             return (flux / error, flux, error, good), misfit
