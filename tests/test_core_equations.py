@@ -157,7 +157,12 @@ def test_systems_solved_side_by_side_have_the_solutions_of_each_alone(n_threads)
     matrices, vectors = rng.normal(0, 1, (7, 9, 9)), rng.normal(0, 1, (7, 9))
     matrices[2, 5] = 0
     expected = [v if k == 2 else solved(a, v)[2] for k, (a, v) in enumerate(zip(matrices, vectors, strict=True))]
-    regular = np.empty(7, np.uint8)
-    equations.solve_each(matrices, vectors, np.empty((7, 9)), np.empty((7, 9), 'i4'), regular, n_threads)
+    # parts of larger matrices, in another order
+    slots, larger, regular = np.arange(7, 0, -1, dtype='i4'), rng.normal(0, 1, (9, 12, 12)), np.empty(7, np.uint8)
+    larger[slots, :9, :9] = matrices
+    before = larger.copy()
+    equations.solve_each(larger, slots, vectors, np.empty((n_threads, 9, 9)), np.empty((n_threads, 9)),
+                         np.empty((n_threads, 9), 'i4'), regular)
     assert regular.tolist() == [1, 1, 0, 1, 1, 1, 1]
     assert_array_equal(vectors, expected)
+    assert_array_equal(larger, before)

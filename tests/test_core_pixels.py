@@ -111,6 +111,16 @@ def test_flagged_pixels_inside_the_frame_are_filled(frame, n_threads):
     assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize('shape', [(5, 9), (6, 4)])
+@pytest.mark.parametrize('frame', [0, 1, 2, 3, 7])
+def test_a_frame_is_filled_and_nothing_else(shape, frame, n_threads):
+    out, (y, x) = plane(3, shape), np.indices(shape)
+    inside = np.minimum.reduce([x, y, shape[1] - 1 - x, shape[0] - 1 - y]) >= frame
+    expected = np.where(inside, out, np.float32(-3))
+    pixels.fill_frame(out, frame, -3, n_threads)
+    assert_array_equal(out, expected)
+
+
 def test_what_is_flagged_is_hidden(n_threads):
     rng = np.random.default_rng(6)
     flags, values = rng.choice([0, 0x40, 0x8000, 0x8040, 0x81], (13, 17)).astype('i4'), plane(6, (13, 17))

@@ -3,8 +3,10 @@
 
 LAPACK pivots and sums in another order; on numerically singular fits that is another kernel (spec 10.4).
 """
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 from libc.math cimport fabs
+
+include "doubles.pxi"
 
 cdef enum:
     PANEL = 4                  # pivots whose rows are taken from all others at once
@@ -29,7 +31,8 @@ cdef void add_kernel_rows(const double[:, :, ::1] gram, const double[:, ::1] rhs
                           double[::1] vector) noexcept nogil:
     """Add the substamps to the rows of basis function ``n``: lower triangle and right hand side (6.2).
 
-    So far a row has one spatial term after the other, so that sums run side by side; `unfold` sorts it.
+    So far a row has one spatial term after the other, so that sums run side by side, and no term that is higher than
+    its own, since a pair of terms has the same products either way; `unfold` sorts it.
     """
     cdef Py_ssize_t n_terms = terms.shape[1], n_slots = slots.shape[0], t, u, i, row
     cdef double *out
@@ -38,7 +41,7 @@ cdef void add_kernel_rows(const double[:, :, ::1] gram, const double[:, ::1] rhs
         for i in range(n_slots):
             vector[row] += rhs[slots[i], n] * terms[i, t]
             matrix[row, 0] += terms[i, t] * gram[slots[i], n, 0]
-        for u in range(n_terms):
+        for u in range(t + 1):
             out = &matrix[row, 1 + u * (n_basis - 1)]
             i = 0
             while i + 4 <= n_slots:
@@ -72,15 +75,16 @@ cdef void add_background_rows(const double[:, ::1] gram, const double[::1] rhs, 
 
 cdef void unfold(double[:, ::1] matrix, Py_ssize_t n_basis, Py_ssize_t n_terms) noexcept nogil:
     """Sort the rows of `add_kernel_rows`, and mirror the lower triangle."""
-    cdef Py_ssize_t i, j, m, u, n_kernel = 1 + (n_basis - 1) * n_terms
+    cdef Py_ssize_t i, j, m, t, u, n_kernel = 1 + (n_basis - 1) * n_terms
     # a row goes to the column of the same number, in rows that have been read already
     for i in range(1, n_kernel):
+        t = (i - 1) % n_terms
         matrix[0, i] = matrix[i, 0]
         j = 1
-        for m in range(n_basis - 1):
+        for m in range((i - 1) // n_terms + 1):
             for u in range(n_terms):
                 if j <= i:
-                    matrix[j, i] = matrix[i, 1 + u * (n_basis - 1) + m]
+                    matrix[j, i] = matrix[i - t + max(t, u), 1 + min(t, u) * (n_basis - 1) + m]
                 j += 1
     for i in range(n_kernel):
         for j in range(i):
@@ -140,17 +144,36 @@ cdef void eliminate(double[:, ::1] a, Py_ssize_t k, Py_ssize_t i, Py_ssize_t fir
         a[i, j] = a[i, j] - factor * a[k, j]
 
 
-cdef void eliminate_panel(double[:, ::1] a, Py_ssize_t k, Py_ssize_t i) noexcept nogil:
-    """The same for PANEL pivot rows from ``k`` on, one after the other, and all columns behind them."""
-    cdef Py_ssize_t j
-    cdef double fa = a[i, k], fb = a[i, k + 1], fc = a[i, k + 2], fd = a[i, k + 3]
-    for j in range(k + PANEL, a.shape[0]):
-        a[i, j] = (((a[i, j] - fa * a[k, j]) - fb * a[k + 1, j]) - fc * a[k + 2, j]) - fd * a[k + 3, j]
+cdef void eliminate_panel(double[:, ::1] a, Py_ssize_t k, Py_ssize_t i, Py_ssize_t lower) noexcept nogil:
+    """The same for PANEL pivot rows from ``k`` on, one after the other, all columns behind them, and two rows.
+
+    A single row is given twice.
+    """
+    cdef Py_ssize_t j = k + PANEL, n = a.shape[0], pivot
+    cdef const double *f = &a[i, k]
+    cdef const double *g = &a[lower, k]
+    cdef double fa = f[0], fb = f[1], fc = f[2], fd = f[3], ga = g[0], gb = g[1], gc = g[2], gd = g[3]
+    cdef doubles p, q, r, s, upper_row, lower_row
+    while j + LANES <= n:
+        p = (<const unaligned *> &a[k, j])[0]
+        q = (<const unaligned *> &a[k + 1, j])[0]
+        r = (<const unaligned *> &a[k + 2, j])[0]
+        s = (<const unaligned *> &a[k + 3, j])[0]
+        upper_row = (<const unaligned *> &a[i, j])[0]
+        lower_row = (<const unaligned *> &a[lower, j])[0]
+        (<unaligned *> &a[i, j])[0] = (((upper_row - fa * p) - fb * q) - fc * r) - fd * s
+        (<unaligned *> &a[lower, j])[0] = (((lower_row - ga * p) - gb * q) - gc * r) - gd * s
+        j += LANES
+    for pivot in range(k, k + PANEL):
+        eliminate(a, pivot, i, j, n)
+        if lower != i:
+            eliminate(a, pivot, lower, j, n)
 
 
-cdef void choose_pivot(double[:, ::1] a, Py_ssize_t k, double[::1] scales, int[::1] pivots) noexcept nogil:
-    """Bring the row with the largest element in column ``k`` up, and divide the column by it."""
-    cdef Py_ssize_t i, best = k, n = a.shape[0]
+cdef void take_pivot(double[:, ::1] a, Py_ssize_t k, Py_ssize_t end, double[::1] scales,
+                     int[::1] pivots) noexcept nogil:
+    """Bring the row with the largest element in column ``k`` up, divide the column by it, eliminate up to ``end``."""
+    cdef Py_ssize_t i, j, best = k, n = a.shape[0]
     cdef double largest = 0, size, factor
     for i in range(k, n):
         size = scales[i] * fabs(a[i, k])
@@ -166,6 +189,8 @@ cdef void choose_pivot(double[:, ::1] a, Py_ssize_t k, double[::1] scales, int[:
     factor = 1 / a[k, k]
     for i in range(k + 1, n):
         a[i, k] *= factor
+        for j in range(k + 1, end):
+            a[i, j] = a[i, j] - a[i, k] * a[k, j]
 
 
 cdef bint decompose(double[:, ::1] a, double[::1] scales, int[::1] pivots) noexcept nogil:
@@ -180,15 +205,13 @@ cdef bint decompose(double[:, ::1] a, double[::1] scales, int[::1] pivots) noexc
     while start < n:
         end = min(start + PANEL, n)
         for k in range(start, end):
-            choose_pivot(a, k, scales, pivots)
-            for i in range(k + 1, n):
-                eliminate(a, k, i, k + 1, end)
+            take_pivot(a, k, end, scales, pivots)
         for k in range(start, end):
             for i in range(k + 1, end):
                 eliminate(a, k, i, end, n)
         if end < n:
-            for i in range(end, n):
-                eliminate_panel(a, start, i)
+            for i in range(end, n, 2):
+                eliminate_panel(a, start, i, min(i + 1, n - 1))
         start = end
     return True
 
@@ -224,11 +247,27 @@ def solve(const double[:, ::1] factors, const int[::1] pivots, double[::1] vecto
         substitute(factors, pivots, vector)
 
 
-def solve_each(double[:, :, ::1] matrices, double[:, ::1] vectors, double[:, ::1] scales, int[:, ::1] pivots,
-               unsigned char[::1] regular, int n_threads):
-    """Factorise many matrices and replace ``vectors`` by the solutions where they are ``regular``."""
+cdef bint solve_one(const double *matrix, Py_ssize_t stride, double[:, ::1] work, double[::1] scales, int[::1] pivots,
+                    double[::1] vector) noexcept nogil:
+    """Replace a vector by the solution for a matrix, which is left as it is; False if a row of that is zero."""
+    cdef Py_ssize_t i, j, n = vector.shape[0]
+    for i in range(n):
+        for j in range(n):
+            work[i, j] = matrix[i * stride + j]
+    if not decompose(work, scales, pivots):
+        return False
+    substitute(work, pivots, vector)
+    return True
+
+
+def solve_each(const double[:, :, ::1] matrices, const int[::1] slots, double[:, ::1] vectors, double[:, :, ::1] work,
+               double[:, ::1] scales, int[:, ::1] pivots, unsigned char[::1] regular):
+    """Replace ``vectors`` by solutions for the matrices at ``slots``, of which as much counts as a vector is long.
+
+    ``regular`` tells where there is one; each thread has a matrix ``work``, and a row of ``scales`` and ``pivots``.
+    """
     cdef Py_ssize_t k
-    for k in prange(matrices.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
-        regular[k] = decompose(matrices[k], scales[k], pivots[k])
-        if regular[k]:
-            substitute(matrices[k], pivots[k], vectors[k])
+    cdef int n_threads = <int> work.shape[0]
+    for k in prange(slots.shape[0], nogil=True, schedule='dynamic', num_threads=n_threads):
+        regular[k] = solve_one(&matrices[slots[k], 0, 0], matrices.shape[2], work[threadid()], scales[threadid()],
+                               pivots[threadid()], vectors[k])

@@ -235,7 +235,7 @@ def difference(const float[:, ::1] target, const float[:, ::1] target_variance, 
     ``high``, or in ``target_flags`` (shape (0, 0) if there are none); its variance, without a plane of it (shape
     (0, 0)), is ``abs(target) * inverse_gain + read_variance``.
     """
-    cdef Py_ssize_t x, y, inner, nx = plane.shape[1], ny = plane.shape[0], first = min(frame, nx)
+    cdef Py_ssize_t y, inner, nx = plane.shape[1], ny = plane.shape[0], first = min(frame, nx)
     cdef bint outside, has_flags = target_flags.shape[0] > 0, has_variance = target_variance.shape[0] > 0
     cdef float sign = -1 if negate else 1
     cdef const float *row
@@ -256,10 +256,22 @@ def difference(const float[:, ::1] target, const float[:, ::1] target_variance, 
         noise_row(&t, row + first + inner, given + first + inner if has_variance else NULL, nx - first - inner, 1,
                   &noise[y, 0] + first + inner)
         difference_row(row + first, inner, scale, sign, &plane[y, 0] + first)
-        for x in range(first):
-            plane[y, x] = fill
-        for x in range(first + inner, nx):
-            plane[y, x] = fill
+        fill_ends(&plane[y, 0], nx, nx if outside else frame, fill)
+
+
+cdef void fill_ends(float *row, Py_ssize_t n, Py_ssize_t frame, float fill) noexcept nogil:
+    """Fill both ends of a row, or all of it."""
+    cdef Py_ssize_t x
+    for x in range(min(frame, n)):
+        row[x] = fill
+        row[n - 1 - x] = fill
+
+
+def fill_frame(float[:, ::1] plane, Py_ssize_t frame, float fill, int n_threads):
+    """Fill a frame of so many pixels, and touch nothing else."""
+    cdef Py_ssize_t y, nx = plane.shape[1], ny = plane.shape[0]
+    for y in prange(ny, nogil=True, schedule='static', num_threads=n_threads):
+        fill_ends(&plane[y, 0], nx, nx if y < frame or y >= ny - frame else frame, fill)
 
 
 def fill_flagged(const int[:, ::1] flags, int bit, Py_ssize_t frame, float fill, float[:, ::1] out, int n_threads):

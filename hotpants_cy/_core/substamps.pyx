@@ -10,8 +10,21 @@ from libc.math cimport INFINITY, fabs, isfinite
 
 include "doubles.pxi"
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    /* inlined into a loop over all filters they have no registers left for addresses */
+    static __attribute__((noinline)) void hp_filter_columns(const double *, Py_ssize_t, Py_ssize_t, const double *,
+                                                            Py_ssize_t, double *);
+    static __attribute__((noinline)) void hp_filter_row(const double *, const double *, const double *, Py_ssize_t,
+                                                        double *, double *);
+    #endif
+    """
+
 cdef enum:
-    TILE = 4 * LANES           # columns that `filter_tile` sums, of two rows
+    ROWS = 4                   # and COLUMNS of the tile that `filter_columns` sums
+    COLUMNS = 2 * LANES
+    TILE = 4 * LANES           # columns that `filter_row` sums, with two filters
 
 cdef double ZERO = 1e-10
 cdef double BIG = 1e10
@@ -35,88 +48,106 @@ cdef inline Py_ssize_t whole(Py_ssize_t n, Py_ssize_t some) noexcept nogil:
 
 cdef inline Py_ssize_t row_length(Py_ssize_t size, Py_ssize_t width) noexcept nogil:
     """Length of the rows of pixels that a substamp sees, with what fills up the last tile."""
-    return whole(whole(size, TILE) + width - 1, 8)
+    return whole(whole(size, TILE) + width - 1, COLUMNS)
 
 
-cdef void filter_column(const double *source, Py_ssize_t stride, const double *taps, Py_ssize_t width,
-                        Py_ssize_t length, double *sums) noexcept nogil:
-    """y pass for one row: the running sum is rounded to float32 after every tap (P11)."""
-    cdef Py_ssize_t x, d = 0
-    cdef const double *a
-    cdef const double *b
-    cdef const double *c
-    cdef double first, second, third
-    for x in range(length):
-        sums[x] = 0
-    while d + 3 <= width:
-        a = source + d * stride
-        b = a + stride
-        c = b + stride
-        first = taps[d]
-        second = taps[d + 1]
-        third = taps[d + 2]
-        for x in range(length):
-            sums[x] = <float> (<float> (<float> (sums[x] + a[x] * first) + b[x] * second) + c[x] * third)
-        d += 3
-    while d < width:
-        a = source + d * stride
-        first = taps[d]
-        for x in range(length):
-            sums[x] = <float> (sums[x] + a[x] * first)
-        d += 1
+cdef void filter_columns "hp_filter_columns" (const double *source, Py_ssize_t stride, Py_ssize_t n_rows,
+                                              const double *taps, Py_ssize_t width, double *sums) noexcept nogil:
+    """y pass for a tile of up to ROWS rows: the running sums are rounded to float32 after every tap (P11)."""
+    cdef Py_ssize_t d, second = min(1, n_rows - 1) * stride, third = min(2, n_rows - 1) * stride
+    cdef Py_ssize_t fourth = (n_rows - 1) * stride
+    cdef const double *s
+    cdef double *out = sums
+    cdef doubles a = zeros, b = zeros, c = zeros, e = zeros, f = zeros, g = zeros, h = zeros, i = zeros
+    for d in range(width):
+        s = source + d * stride
+        a = rounded(a + taps[d] * (<const unaligned *> s)[0])
+        b = rounded(b + taps[d] * (<const unaligned *> (s + LANES))[0])
+        c = rounded(c + taps[d] * (<const unaligned *> (s + second))[0])
+        e = rounded(e + taps[d] * (<const unaligned *> (s + second + LANES))[0])
+        f = rounded(f + taps[d] * (<const unaligned *> (s + third))[0])
+        g = rounded(g + taps[d] * (<const unaligned *> (s + third + LANES))[0])
+        h = rounded(h + taps[d] * (<const unaligned *> (s + fourth))[0])
+        i = rounded(i + taps[d] * (<const unaligned *> (s + fourth + LANES))[0])
+    (<unaligned *> out)[0], (<unaligned *> (out + LANES))[0] = a, b
+    (<unaligned *> (out + second))[0], (<unaligned *> (out + second + LANES))[0] = c, e
+    (<unaligned *> (out + third))[0], (<unaligned *> (out + third + LANES))[0] = f, g
+    (<unaligned *> (out + fourth))[0], (<unaligned *> (out + fourth + LANES))[0] = h, i
 
 
-cdef void filter_tile(const double *upper, const double *lower, const double *taps, Py_ssize_t width, double *sums,
-                      double *lower_sums) noexcept nogil:
-    """x pass for a tile of two rows, in float64."""
+cdef void filter_row "hp_filter_row" (const double *row, const double *taps, const double *other_taps,
+                                      Py_ssize_t width, double *sums, double *other_sums) noexcept nogil:
+    """x pass for a tile of a row with two filters, in float64."""
     cdef Py_ssize_t d
     cdef const unaligned *s
-    cdef const unaligned *t
     cdef unaligned *out = <unaligned *> sums
-    cdef doubles a, b, c, e, f, g, h, i
+    cdef doubles a, b, c, e, f, g, h, i, pixels
     a = b = c = e = f = g = h = i = zeros
     for d in range(width):
-        s = <const unaligned *> (upper + d)
-        t = <const unaligned *> (lower + d)
-        a = a + taps[d] * s[0]
-        b = b + taps[d] * s[1]
-        c = c + taps[d] * s[2]
-        e = e + taps[d] * s[3]
-        f = f + taps[d] * t[0]
-        g = g + taps[d] * t[1]
-        h = h + taps[d] * t[2]
-        i = i + taps[d] * t[3]
+        s = <const unaligned *> (row + d)
+        pixels = s[0]
+        a = a + taps[d] * pixels
+        f = f + other_taps[d] * pixels
+        pixels = s[1]
+        b = b + taps[d] * pixels
+        g = g + other_taps[d] * pixels
+        pixels = s[2]
+        c = c + taps[d] * pixels
+        h = h + other_taps[d] * pixels
+        pixels = s[3]
+        e = e + taps[d] * pixels
+        i = i + other_taps[d] * pixels
     out[0], out[1], out[2], out[3] = a, b, c, e
-    out = <unaligned *> lower_sums
+    out = <unaligned *> other_sums
     out[0], out[1], out[2], out[3] = f, g, h, i
 
 
-cdef void filter_rows(const double *rows, const Basis *basis, Py_ssize_t n, Py_ssize_t size, double *sums,
-                      const double *first, double *out) noexcept nogil:
-    """x pass of basis function ``n``, less the vector ``first`` if that is asked for; ``sums`` holds two rows."""
-    cdef Py_ssize_t x, y = 0, k, n_rows, length = row_length(size, basis.width)
-    cdef double *lower_sums = sums + whole(size, TILE)
+cdef void take_row(const double *sums, const double *first, bint minus_first, Py_ssize_t size,
+                   double *out) noexcept nogil:
+    """A row of a vector from its sums, less that of the first vector if that is asked for."""
+    cdef Py_ssize_t x
+    for x in range(size):
+        out[x] = sums[x] - first[x] if minus_first else sums[x]
+
+
+cdef void filter_rows(const double *rows, const Basis *basis, Py_ssize_t n, Py_ssize_t other, Py_ssize_t size,
+                      double *sums, double *vectors) noexcept nogil:
+    """x pass of two basis functions, which may be the same; ``sums`` holds a row of each."""
+    cdef Py_ssize_t k, y, length = row_length(size, basis.width)
+    cdef double *other_sums = sums + whole(size, TILE)
+    for y in range(size):
+        for k in range(whole(size, TILE) // TILE):
+            filter_row(rows + y * length + k * TILE, basis.x_filters + n * basis.width,
+                       basis.x_filters + other * basis.width, basis.width, sums + k * TILE, other_sums + k * TILE)
+        take_row(sums, vectors + y * size, basis.minus_first[n], size, vectors + (n * size + y) * size)
+        take_row(other_sums, vectors + y * size, basis.minus_first[other], size, vectors + (other * size + y) * size)
+
+
+cdef void filter_all_columns(const double *pixels, Py_ssize_t length, Py_ssize_t size, const double *taps,
+                             Py_ssize_t width, double *columns) noexcept nogil:
+    """y pass of all rows."""
+    cdef Py_ssize_t y = 0, k
     while y < size:
-        n_rows = min(2, size - y)                    # a single one is taken twice
-        for x in range(whole(size, TILE) // TILE):
-            filter_tile(rows + y * length + x * TILE, rows + (y + n_rows - 1) * length + x * TILE,
-                        basis.x_filters + n * basis.width, basis.width, sums + x * TILE, lower_sums + x * TILE)
-        for k in range(n_rows):
-            for x in range(size):
-                out[(y + k) * size + x] = sums[k * whole(size, TILE) + x]
-        y += n_rows
-    if basis.minus_first[n]:
-        for x in range(size * size):
-            out[x] = out[x] - first[x]
+        for k in range(length // COLUMNS):
+            filter_columns(pixels + y * length + k * COLUMNS, length, min(ROWS, size - y), taps, width,
+                           columns + y * length + k * COLUMNS)
+        y += ROWS
+
+
+cdef inline Py_ssize_t next_with(const Basis *basis, Py_ssize_t f, Py_ssize_t n) noexcept nogil:
+    """The next basis function with a y filter, from the ``n``-th on; beyond the last if there is none."""
+    while n < basis.n and basis.y_index[n] != f:
+        n += 1
+    return n
 
 
 cdef void convolve_substamp(const float *image, Py_ssize_t stride, const Basis *basis, Py_ssize_t size,
                             double *work, double *vectors) noexcept nogil:
     """All basis vectors of one substamp (5.1); ``image`` points at the corner of its footprint.
 
-    Basis functions with the same y filter follow each other; the first function of all has the first y filter.
+    The first basis function has the first y filter.
     """
-    cdef Py_ssize_t f, n, x, y, reach = size + basis.width - 1, length = row_length(size, basis.width)
+    cdef Py_ssize_t f, n, other, x, y, reach = size + basis.width - 1, length = row_length(size, basis.width)
     cdef double *pixels = work
     cdef double *columns = pixels + reach * length
     cdef double *sums = columns + size * length
@@ -125,15 +156,13 @@ cdef void convolve_substamp(const float *image, Py_ssize_t stride, const Basis *
             pixels[y * length + x] = image[y * stride + x]
         for x in range(reach, length):
             pixels[y * length + x] = 0
-    for x in range(size * length):
-        columns[x] = 0
     for f in range(basis.n_filters):
-        for y in range(size):
-            filter_column(pixels + y * length, length, basis.y_filters + f * basis.width, basis.width, whole(reach, 8),
-                          columns + y * length)
-        for n in range(basis.n):
-            if basis.y_index[n] == f:
-                filter_rows(columns, basis, n, size, sums, vectors, vectors + n * size * size)
+        filter_all_columns(pixels, length, size, basis.y_filters + f * basis.width, basis.width, columns)
+        n = next_with(basis, f, 0)
+        while n < basis.n:
+            other = next_with(basis, f, n + 1)
+            filter_rows(columns, basis, n, other if other < basis.n else n, size, sums, vectors)
+            n = next_with(basis, f, other + 1)
 
 
 def separable_work_size(Py_ssize_t size, Py_ssize_t width):

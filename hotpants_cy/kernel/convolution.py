@@ -1,8 +1,11 @@
 """What is convolved with a kernel, how, and where the results go: the same for blocks, exact kernels, sums and FFTs."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from ..instructions import loops
 
 __all__ = ['NO_FLAGS', 'NO_PLANE', 'Convolution']
 
@@ -34,8 +37,9 @@ class Convolution(NamedTuple):
     @classmethod
     def of(cls, data, variance, flags, noise, *, half_width, fill, **options):
         """Make the planes for the results, with ``fill`` in the frame of the convolved image."""
-        out = _framed(data.shape, half_width, fill)
-        variance_out = NO_PLANE if variance is None and noise is None else _framed(data.shape, half_width, 0)
+        framed = partial(_framed, data.shape, half_width, options['n_threads'])
+        out = framed(fill)
+        variance_out = NO_PLANE if variance is None and noise is None else framed(0)
         flags_out = NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
         return cls(data, NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags, noise,
                    planes=(out, variance_out, flags_out), **options)
@@ -50,9 +54,8 @@ class Convolution(NamedTuple):
         return self.variance[rows] if self.variance.size else self.noise.variance(self.data[rows])
 
 
-def _framed(shape, half, value):
-    """A plane with a value in its frame; the rest is left for the threads to touch first."""
+def _framed(shape, half, n_threads, value):
+    """A plane with a value in its frame; what is not touched costs nothing yet."""
     plane = np.empty(shape, np.float32)
-    for edge in (np.s_[:half], np.s_[-half:], np.s_[:, :half], np.s_[:, -half:]) if half else ():
-        plane[edge] = value
+    loops('pixels').fill_frame(plane, half, value, n_threads)
     return plane

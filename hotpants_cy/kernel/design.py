@@ -59,13 +59,12 @@ class Design:
         self.rhs = np.empty((n, n_total))
         self.variance = np.empty((n, size, size), np.float32)
         self.star_weights = np.ones(n)
+        self.centres = np.empty((2, n), np.int32)
         self.fill(range(n))
 
     def _positions(self, slots):
         """Centres of the substamps in use, in pixels of the region."""
-        x0, y0 = self.region.origin
-        positions = [(s.x - x0, s.y - y0) for s in (self.stamps[k].substamp for k in slots)]
-        return np.ascontiguousarray(np.array(positions, np.int32).reshape(-1, 2).T)
+        return self.centres.take(slots, axis=1)
 
     def of_order(self, config):
         """The same substamps and vectors, for another spatial order of the kernel."""
@@ -76,10 +75,12 @@ class Design:
     def fill(self, slots):
         """Compute vectors and products of the substamps in use at ``slots``."""
         slots = np.array(list(slots), np.int32)
-        xs, ys = self._positions(slots)
+        x0, y0 = self.region.origin
+        some = [self.stamps[k].substamp for k in slots]
+        self.centres[:, slots] = xs, ys = np.array([[s.x - x0 for s in some], [s.y - y0 for s in some]], np.int32)
         size, half, compiled = self.config.substamp_width, self.config.rss, loops('products')
         work = np.empty((self.n_threads, compiled.work_size(self.gram.shape[1], size)))
-        at_a_time = 4 * self.n_threads              # so that vectors are still at hand when their products are taken
+        at_a_time = 16 * self.n_threads             # so that vectors are still at hand when their products are taken
         for k in range(0, len(slots), at_a_time):
             some = xs[k:k + at_a_time], ys[k:k + at_a_time], slots[k:k + at_a_time], half
             self.basis.convolve(self.source_data, *some, self.vectors, self.n_threads)
@@ -114,10 +115,10 @@ class Design:
 
     def _solve_alone(self, slots, vectors):
         """Solutions of each substamp's own equations, with a constant background; NaN where there is no finite one."""
-        (m, n), vectors = vectors.shape, vectors.copy()
-        regular, matrices = np.empty(m, np.uint8), self.gram[slots, :n, :n].copy()
-        loops('equations').solve_each(matrices, vectors, np.empty((m, n)), np.empty((m, n), np.int32), regular,
-                                      self.n_threads)
+        (m, n), n_threads, vectors = vectors.shape, self.n_threads, vectors.copy()
+        regular = np.empty(m, np.uint8)
+        loops('equations').solve_each(self.gram, np.asarray(slots, np.int32), vectors, np.empty((n_threads, n, n)),
+                                      np.empty((n_threads, n)), np.empty((n_threads, n), np.int32), regular)
         vectors[(regular == 0) | ~np.isfinite(vectors).all(axis=1)] = np.nan
         return vectors
 

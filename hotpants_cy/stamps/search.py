@@ -1,5 +1,7 @@
 """Search for substamps in one grid cell of one image (spec 3.4 to 3.6)."""
 
+import math
+
 import numpy as np
 
 from ..instructions import loops
@@ -16,7 +18,7 @@ def rank(scores):
     [7, 1, 4, 3, 2, 0, 6, 5]
     """
     order = list(range(len(scores)))
-    if len(set(scores)) == len(scores) and not np.isnan(scores).any():
+    if len(set(scores)) == len(scores) and not math.isnan(sum(scores)):
         return sorted(order, key=scores.__getitem__)          # which no other way of sorting can tell from C's
 
     def sort(left, right):
