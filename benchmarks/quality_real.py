@@ -48,7 +48,7 @@ def measure_real(name, seed, method):
         raise Failure('needs the true PSFs, or is not run on real pairs')
     pair, psf, dark = _pair(name)
     sources = _sources(pair, psf, dark, seed)
-    science = hotpants_cy.inject(pair.science, sources, psf, gain=pair.known.gain[0], seed=seed)
+    science = hotpants_cy.inject(pair.science, sources, psf, gain=pair.gain, seed=seed)
     scene = RealScene(science, pair.template, tuple(limit if limit < 1e30 else None for limit in pair.known.saturation))
     outcome = method(scene)
     result = outcome.result

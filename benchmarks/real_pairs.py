@@ -38,6 +38,8 @@ class RealPair:
         Pixels that are good in both images.
     known : Known
         FWHM as measured.
+    gain : float or None
+        Electrons per unit of the science image; None where nothing tells it, but noise maps.
     """
 
     name: str
@@ -48,6 +50,7 @@ class RealPair:
     held_out: np.ndarray
     clean: np.ndarray
     known: Known
+    gain: float | None
 
 
 def names():
@@ -77,7 +80,8 @@ def real_pair(name):
     held_out = xy[::3]
     known = Known.of(*images, fwhm, tuple(high for _, high in limits), tuple(gain), tuple(read_noise), len(xy))
     images[0].mask = bad[0] | _discs(planes[0].shape, held_out, 1.5 * known.broad)
-    return RealPair(name, *images, tuple(planes), tuple(variances), held_out, ~(bad[0] | bad[1]), known)
+    told = gain[0] if '-ig' in flags or given[0] is None else None
+    return RealPair(name, *images, tuple(planes), tuple(variances), held_out, ~(bad[0] | bad[1]), known, told)
 
 
 def _read(name, file):

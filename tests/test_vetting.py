@@ -219,6 +219,13 @@ def test_a_psf_is_that_of_stars_where_most_sources_are_galaxies():
     assert result.kernel.sum(200, 200) == pytest.approx(0.85, rel=0.01)
 
 
+def test_a_psf_is_that_of_stars_where_the_search_finds_galaxies_too():
+    pair = make_pair((400, 400), seed=8, n_stars=25, n_transients=0, star_flux=(2e4, 2e5))
+    config = hp.HotpantsConfig(ko=0, nstampx=6, nstampy=6, ks=20)         # which keeps galaxies in the fit
+    result = hp.subtract(*with_galaxies(pair, 20), config=config)
+    assert result.psf(200, 200).max() == pytest.approx(pair.science_psf(200, 200)(200, 200), rel=0.05)
+
+
 def test_the_tally_counts_the_reasons(pair):
     seeds = vet_pair(pair.science, pair.template, [(5, 200), (3, 100), (-40, 3)])
     assert seeds.tally() == '2 at the edge, 1 off the image'

@@ -12,6 +12,9 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..inputs.bits import Bits
+from ..stamps.measures import variance_of
+from ..stamps.shapes import measure_shapes
+from ..stamps.vetting import WIDER, size_of_stars
 from .given_psf import LARGEST_HALF_WIDTH, check_psf
 from .starfit import fit_stars
 
@@ -181,18 +184,23 @@ def difference_psf(hot, psf=None):
     for given, own in ((psf, 'i'), (hot.science.psf, 'i'), (hot.template.psf, 't')):
         if given is not None:
             return FieldPSF(check_psf(given, (ny, nx)), _kernel(runs, own))
-    stars = _stars_of(hot.seeds, [(s.x, s.y) for run in runs for s in run.used_substamps()])
-    return FieldPSF(star_profile(runs[0].science, stars), _kernel(runs, 'i'))
+    used = [(s.x, s.y) for run in runs for s in run.used_substamps()]
+    stars = [place for place, shaped in zip(used, _have_shapes_of_stars(used, hot), strict=True) if shaped]
+    return FieldPSF(star_profile(runs[0].science, stars if len(stars) >= FEWEST else used), _kernel(runs, 'i'))
 
 
-def _stars_of(seeds, used):
-    """Those of the positions used that have the shape of stars, where enough have; galaxies may serve for a kernel."""
+def _have_shapes_of_stars(used, hot):
+    """Which of the positions used have the shape of stars; galaxies may serve for a kernel, but show no PSF."""
+    seeds = hot.seeds
+    if seeds is None and used:
+        science = hot.live_regions[0].science
+        sigma = measure_shapes(science.data, variance_of(science), used).sigma
+        return sigma <= WIDER * size_of_stars(sigma[np.isfinite(sigma)]) if np.isfinite(sigma).any() else sigma > 0
     if seeds is None or not seeds.shapeless:
-        return used
+        return [True] * len(used)
     good = np.flatnonzero(seeds.good)
     places = np.column_stack([seeds.measures.science.x, seeds.measures.science.y])[good]
-    stars = [place for place in used if good[np.argmin(np.hypot(*(places - place).T))] not in seeds.shapeless]
-    return stars if len(stars) >= FEWEST else used
+    return [good[np.argmin(np.hypot(*(places - place).T))] not in seeds.shapeless for place in used]
 
 
 def _kernel(runs, own):

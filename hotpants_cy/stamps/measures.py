@@ -6,7 +6,7 @@ import numpy as np
 
 from .shapes import Shapes, cutouts, measure_shapes
 
-__all__ = ['StarMeasures', 'measure_stars']
+__all__ = ['StarMeasures', 'measure_stars', 'variance_of']
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +70,10 @@ def measure_stars(positions, template, science, half_width=15):
 
 
 def _shapes(exposure, positions, half_width):
-    return measure_shapes(exposure.data, _variance_plane(exposure), positions, half_width)
+    return measure_shapes(exposure.data, variance_of(exposure), positions, half_width)
 
 
-def _variance_plane(exposure):
+def variance_of(exposure):
     return exposure.given_variance if exposure.given_variance is not None else _ModelVariance(exposure)
 
 
@@ -104,7 +104,7 @@ def _aperture(exposure, x, y, radius, half_width):
         return np.empty(0), np.empty(0)
     distance, middle = _distances(x, y, half_width)
     boxes = cutouts(exposure.data, *middle, half_width)
-    noise = cutouts(_variance_plane(exposure), *middle, half_width)
+    noise = cutouts(variance_of(exposure), *middle, half_width)
     weight = np.clip(radius + 0.5 - distance, 0, 1)
     with np.errstate(all='ignore'):
         sky = np.ma.median(np.ma.array(boxes, mask=(distance < radius + 1) | ~np.isfinite(boxes)), axis=(1, 2))
