@@ -136,7 +136,7 @@ def sample_sky(run, most=256, quiet=QUIET):
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
     calm = np.argsort(structure)[:max(round(quiet * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
-    variances = np.median(a_variance), np.median(b_variance)
+    variances = [float(medians_of(plane.reshape(1, -1))[0]) for plane in (a_variance, b_variance)]
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][calm]
     images = [np.where(np.isfinite(blank), image[alive][calm], np.nan) for image in (a, b)]
     return SkySample(median[alive], _width(blank), _correlation(blank), structure[calm], images, variances, blank,
