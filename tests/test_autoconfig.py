@@ -139,6 +139,22 @@ def test_the_sky_is_measured_in_spite_of_stars():
     assert facts.sigma == pytest.approx(math.sqrt(425), rel=0.25)
 
 
+@pytest.mark.parametrize('value', [0.0, 5.0])
+def test_areas_without_data_are_no_sky(value):
+    pair = make_pair(SHAPE, seed=3, science_sky=400.0, read_noise=5.0)
+    image = pair.science.copy()
+    image.data[:, :SHAPE[1] // 3] = value
+    facts = look_at(as_frame(image, name='science'))
+    assert facts.sky == pytest.approx(400, abs=5)
+    assert facts.sigma == pytest.approx(math.sqrt(425), rel=0.1)
+
+
+@pytest.mark.parametrize('counts', [0.2, 3.0])
+def test_few_counts_are_sky(counts):
+    image = CCDData(np.random.default_rng(1).poisson(counts, SHAPE).astype(float), unit='adu')
+    assert look_at(as_frame(image, name='science')).sky == np.median(image.data)
+
+
 @pytest.mark.parametrize('gain', [0.5, 1.0, 4.0])
 def test_without_uncertainty_the_noise_model_has_the_scatter_of_the_sky(gain):
     pair = make_pair(SHAPE, seed=5, gain=gain)

@@ -159,3 +159,24 @@ def test_errors_too_small_for_the_sky_widen_those_of_fluxes_and_not_the_score(pa
     assert result._scores.measure(x, y)[1] == pytest.approx(plain._scores.measure(x, y)[1], rel=0.04)
     table, before = (r.find_candidates(threshold=6) for r in (result, plain))
     assert abs(len(table) - len(before)) <= 1
+
+
+class FieldOfOneNoise:
+    """As much of a `NoiseField` as the level of the sky needs."""
+
+    origin = 0, 0
+
+    def __init__(self, noise, shape):
+        self.noise, self.good = np.full(shape, noise, np.float32), np.ones(shape, bool)
+
+    def autocorrelation(self, x, y):
+        return np.ones((1, 1))
+
+
+@pytest.mark.parametrize(('noise', 'draw'), [
+    (3**0.5, lambda rng, shape: rng.gamma(3, size=shape) - 3),
+    (21.8, lambda rng, shape: np.round((rng.normal(0, 20, shape) + 9) / 30) * 30 - 9)], ids=['skewed', 'coarse'])
+def test_noise_whose_median_is_off_its_mean_leaves_no_sky(noise, draw):
+    difference = draw(np.random.default_rng(2), (300, 300)).astype('f4')
+    left = sky_left(difference, FieldOfOneNoise(noise, difference.shape), 3.5)
+    assert left is None or np.abs(left).max() < 0.05 * noise

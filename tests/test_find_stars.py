@@ -330,3 +330,15 @@ def test_a_star_that_an_added_mask_cuts_is_left_out():
     cut[:, 42:44] = True
     assert len(find_stars(frame)) == 1
     assert len(find_stars(frame, mask=cut)) == 0
+
+
+def test_peaks_along_a_trail_are_no_stars():
+    pair = make_pair((400, 400), seed=3, n_stars=30, n_transients=0, star_flux=(2e4, 2e5))
+    y, x = np.indices((400, 400))
+    across = (y - 0.6 * x - 40) / np.hypot(1, 0.6)
+    image = CCDData(pair.science.data + 3000 * np.exp(-0.5 * (across / 1.6)**2), unit='adu')
+    image.data[:] = np.random.default_rng(1).normal(image.data, np.sqrt(image.data))
+    stars = find_stars(image)
+    assert_allclose(stars.meta['fwhm'], 3.6, rtol=0.1)
+    sx, sy = positions(stars).T
+    assert np.mean(np.abs(sy - 0.6 * sx - 40) < 5) < 0.1

@@ -124,6 +124,18 @@ def test_a_masked_pixel_in_the_footprint_refuses_a_star(pair):
     assert not vet_pair(pair.science, template, xy, footprint=6).kinds[1]
 
 
+@pytest.mark.parametrize(('weights', 'offset', 'kind'), [(True, 7, ''), (True, 3, 'masked'), (False, 7, 'masked')])
+def test_weights_do_without_a_masked_pixel_but_in_the_core(pair, weights, offset, kind):
+    xy, template = isolated(pair), pair.template.copy()
+    template.mask = np.zeros(SHAPE, bool)
+    x, y = np.round(xy[1]).astype(int)
+    template.mask[y + offset, x] = True
+    ex = exposures(pair.science, template)
+    config = hp.HotpantsConfig(weights=weights, rss=8, rkernel=6)
+    seeds = vetted(measure_stars(xy, *ex), ex, config)
+    assert seeds.kinds[1] == kind
+
+
 def test_a_star_near_the_edge_or_off_the_image_is_refused(pair):
     seeds = vet_pair(pair.science, pair.template, [(5, 200), (-40, 3), (399.2, 399.2), (1e9, 4)])
     assert seeds.kinds == ['at the edge', 'off the image', 'at the edge', 'off the image']

@@ -1,7 +1,8 @@
 r"""Blank sky of a difference: the level that is left in it, and how much its fluxes scatter beyond their noise.
 
-The skies of two images differ by more than a polynomial. Medians m of boxes of the difference, with errors e by noise,
-tell how much is left; as they are noisy themselves, only the part
+The skies of two images differ by more than a polynomial. Means m of boxes of the difference, with errors e by noise,
+tell how much is left (medians do not: those of few counts, or of whole numbers, are off); as they are noisy themselves,
+only the part
 
 .. math:: 1 - 1 \Big/ \langle (m/e)^2 \rangle
 
@@ -27,7 +28,9 @@ KNOWN = 0.2                          # part of a box that must be left
 FAR = 5.0                            # errors beyond which a box counts no more
 SURE = 2.0                           # standard errors that an excess must have
 FEWEST = 100                         # independent fluxes that tell a scatter
-FAINT_STARS = 0.05                   # what these, unseen in a single pixel, can add to it
+FOUND = 5.0                          # sigmas of a source
+MOST, COMPACT = 0.3, 2.5             # part of blank sky that sources may have; their surroundings over what stands out
+FAINT_STARS = 0.03                   # what these, unseen in a single pixel, can add to it
 SAMPLED = 97                         # one pixel of so many for the median of a plane
 NORMAL = 1.4826                      # standard deviation over median absolute deviation of a Gaussian
 
@@ -112,8 +115,8 @@ def sky_left(difference, field, fwhm):
         chosen = sky[cut]
         n = np.count_nonzero(chosen)
         if n > KNOWN * chosen.size:
-            levels[place] = np.median(difference[cut][chosen])
-            errors[place] = np.sqrt(np.pi / 2 * of_means / n) * np.median(field.noise[cut][chosen])
+            levels[place] = np.mean(difference[cut][chosen], dtype=float)
+            errors[place] = np.sqrt(of_means / n) * np.median(field.noise[cut][chosen])
     known = np.isfinite(errors) & (errors > 0)
     n = np.count_nonzero(known)
     excess = np.mean(np.minimum((levels[known] / errors[known])**2, FAR**2)) if n else 0.0
@@ -123,6 +126,17 @@ def sky_left(difference, field, fwhm):
     log.info('sky of the difference: its level in boxes of %.0f pixels varies %.1f times as much as noise lets it, and '
              'is taken off for score and flux', boxes.cell, np.sqrt(excess))
     return boxes.blended(levels)
+
+
+def _sources(score, blank, fwhm):
+    """Pixels of sources in one image only, and their wings; none where what stands out is much, or extended."""
+    from scipy.ndimage import maximum_filter
+    with np.errstate(invalid='ignore'):
+        peaks = blank & (np.abs(score) > FOUND)
+    near = maximum_filter(peaks, 1 + 2 * math.ceil(fwhm)) & blank
+    n = np.count_nonzero(near)
+    few = n < MOST * np.count_nonzero(blank)
+    return near if few and n > COMPACT * np.count_nonzero(peaks) else np.zeros_like(near)
 
 
 def scatter_beyond_noise(score, blank, area):
@@ -140,7 +154,7 @@ def scatter_beyond_noise(score, blank, area):
     -------
     float
     """
-    values = score[blank]
+    values = score[blank & ~_sources(score, blank, math.sqrt(area * math.log(4) / math.pi))]
     n = len(values) / (2 * area)                     # a filtered PSF is so much wider
     if n < FEWEST:
         return 1.0

@@ -185,6 +185,8 @@ def difference_psf(hot, psf=None):
         if given is not None:
             return FieldPSF(check_psf(given, (ny, nx)), _kernel(runs, own))
     used = [(s.x, s.y) for run in runs for s in run.used_substamps()]
+    if len(used) < FEWEST:                           # the others are stars as well, but vary, or are spoiled
+        used = sorted({(s.x, s.y) for run in runs for s in run.substamps(run.direction)})
     stars = [place for place, shaped in zip(used, _have_shapes_of_stars(used, hot), strict=True) if shaped]
     return FieldPSF(star_profile(runs[0].science, stars if len(stars) >= FEWEST else used), _kernel(runs, 'i'))
 

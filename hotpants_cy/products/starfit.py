@@ -20,6 +20,9 @@ CLIP = 5.0                      # sigma
 MISFIT = 0.03                   # of its local light that a star may differ from the model without being clipped
 MORE_THAN_CHANCE = 4            # chi2 that each further parameter must save
 FEWEST = {0: 3, 1: 15, 2: 60}   # stars for a variation of each order
+FAR_OFF = 3.0                   # times the median chi2 per pixel of a star that is left out
+ROUNDS = 3                      # of fits, each without the stars of other widths
+OF_STARS = 'data', 'variance', 'noise', 'sky', 'flux', 'dx', 'dy', 'positions'
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +124,20 @@ def fit_stars(data, variance, positions, shape, largest):
     frame = RegionFrame((0, 0), shape)
     state |= {'terms': np.ones((len(state['flux']), 1)), 'coefficients': np.array([[state['log_fwhm']], [0.], [0.]]),
               't': 0.25, 'frame': frame, 'order': 0}
+    for _ in range(ROUNDS):
+        fitted = _fit_orders(state, offsets)
+        kept = ~(_other_widths(fitted, offsets) | _fits_badly(*_chi2(fitted, offsets)))
+        if kept.all() or kept.sum() < max(FEWEST[0], len(kept) / 2):
+            break
+        state = _some(state, kept)
+    fwhm = float(np.exp(np.median(fitted['coefficients'][0] @ fitted['terms'].T)))
+    residual = _mean_residual(fitted, offsets, needed.reshape(2 * half + 1, -1), CORE_RADIUS * fwhm)
+    return MoffatField(fitted['coefficients'], fitted['t'], fitted['order'], frame, residual,
+                       min(largest, max(8, math.ceil(WIDTH * fwhm))), len(fitted['flux']))
+
+
+def _fit_orders(state, offsets):
+    """Fit with the highest order of the variation that the stars ask for."""
     for order in (0, 1, 2):
         if len(state['flux']) < FEWEST[order]:
             break
@@ -128,17 +145,38 @@ def fit_stars(data, variance, positions, shape, largest):
         for _ in range(ITERATIONS[order]):
             _step(trial, offsets)
         (before, _), (after, n) = (_chi2(s, offsets) for s in (state, trial))
+        # one star, with another in its light, must not ask for what the rest does not need
+        gained = np.sort(before - after)[:-1].sum()
         stands = np.isfinite(trial['coefficients']).all()
         if not order and not stands:
             raise InputError(f'no PSF fits the {len(state["flux"])} stars: give psf, a picture of it')
         # a higher order must explain more than chance does
-        if order and not (stands and before - after >= MORE_THAN_CHANCE * 3 * (order + 1) * after / n):
+        if order and not (stands and gained >= MORE_THAN_CHANCE * 3 * (order + 1) * after.sum() / n.sum()):
             break
         state = trial
-    fwhm = float(np.exp(np.median(state['coefficients'][0] @ state['terms'].T)))
-    residual = _mean_residual(state, offsets, needed.reshape(2 * half + 1, -1), CORE_RADIUS * fwhm)
-    return MoffatField(state['coefficients'], state['t'], state['order'], frame, residual,
-                       min(largest, max(8, math.ceil(WIDTH * fwhm))), len(state['flux']))
+    return state
+
+
+def _other_widths(state, offsets):
+    """Which stars are wider or narrower than the others make them: mostly double ones, which the fit half excuses."""
+    model = _model(state, offsets)
+    _, residual = _weights(state, model, offsets)
+    slope = state['flux'][:, None] * (_model(state, offsets, log_fwhm=1e-5) - model) / 1e-5
+    sizes = np.sum(slope**2, axis=1)
+    widths, errors = np.sum(residual * slope, axis=1) / sizes, np.sqrt(state['noise'] / sizes)
+    widths = np.abs(widths - np.median(widths))
+    return widths > CLIP * np.hypot(1.4826 * np.median(widths), errors)
+
+
+def _fits_badly(chi2, n):
+    """Which stars fit much worse than most."""
+    reduced = chi2 / np.maximum(n, 1)
+    return reduced > FAR_OFF * np.median(reduced)
+
+
+def _some(state, kept):
+    """The state of some of the stars."""
+    return state | {name: state[name][kept] for name in (*OF_STARS, 'terms')}
 
 
 def _start(data, variance, positions, offsets):
@@ -168,9 +206,9 @@ def _with_order(state, order):
 
 
 def _chi2(state, offsets):
-    """Sum of the squares of the residuals over their noise, and the number of pixels."""
+    """Of each star the sum of the squares of the residuals over their noise, and the number of pixels."""
     w, residual = _weights(state, _model(state, offsets), offsets)
-    return np.sum(w * residual**2), np.count_nonzero(w)
+    return np.sum(w * residual**2, axis=1), np.count_nonzero(w, axis=1)
 
 
 def _model(state, offsets, **changes):
@@ -242,8 +280,7 @@ def _mean_residual(state, offsets, needed, radius):
     model = _model(state, offsets)
     w, residual = _weights(state, model, offsets)
     total, weight = np.zeros((2, *needed.shape))
-    chi2 = np.sum(w * residual**2, axis=1) / np.maximum(np.count_nonzero(w, axis=1), 1)
-    for k in np.flatnonzero(chi2 <= 3 * np.median(chi2)):
+    for k in np.flatnonzero(~_fits_badly(*_chi2(state, offsets))):
         left, kept, flux, back = np.zeros(needed.shape), np.zeros(needed.shape), state['flux'][k], (
             -state['dy'][k], -state['dx'][k])
         left[needed], kept[needed] = np.where(w[k] > 0, residual[k] / flux, 0), w[k] > 0

@@ -23,6 +23,9 @@ SHARP = 0.6               # the same, over what the least favourable place of a 
 NARROW = 0.7              # FWHM of a source over that of stars: cosmic rays lie below
 SAME_SIZE = 0.2           # what the logarithms of the sizes of stars may differ by
 CORE = 0.6                # sigma of the weight over that of the stars: the wings of a Moffat profile count little
+LONG = 4.0                # sigma in pixels of the weight that tells trails from stars
+TRAIL = 0.85, 0.35        # of its variance: more along, and less across, has what goes on where the weight ends
+LOPSIDED = 1.5            # pixels that the centroid of a trail is off its ridge, at most
 NARROWEST = 0.9           # sigma in pixels of the weight: what it lets pass must be sampled well
 
 
@@ -121,6 +124,7 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
     sky = Sky.of(frame.data, bad)
     peaks = Peaks.of(frame.data, bad, sky, threshold, 3 * n_brightest + BRIGHT)
     peaks = peaks[~peaks.saturated(saturation) & peaks.as_wide_as(SHARPEST_STAR)]
+    peaks = peaks[~_are_trails(_over_sky(frame.data, bad, peaks))]
     if fwhm is None:
         fwhm = _typical_fwhm(frame.data, bad, peaks)
     # opposite neighbours of a Gaussian's highest pixel are lowest, on average, where it is centred on the pixel
@@ -179,11 +183,33 @@ def _moments(over, sigma, iterations, adapt):
     return dx, dy, after
 
 
+def _over_sky(data, bad, peaks):
+    """Boxes around peaks over their sky, zero where nothing is known."""
+    return np.nan_to_num(boxes_around(data, bad, peaks.x, peaks.y, 15) - peaks.sky[:, np.newaxis, np.newaxis])
+
+
+def _are_trails(over):
+    """Which boxes over the sky show a piece of a line, like that of a satellite, whose ridge has many peaks."""
+    middle = over.shape[1] // 2
+    u = np.arange(over.shape[1]) - middle
+    gauss = np.exp(-0.5 * (u / LONG)**2)
+    over = np.minimum(over, 1.5 * over[:, middle, middle, np.newaxis, np.newaxis])       # else neighbours count
+    powers = np.stack([gauss, gauss * u, gauss * u * u])
+    sums = powers @ over @ powers.T
+    with np.errstate(all='ignore'):
+        sums = sums / sums[:, :1, :1]
+        x, y = sums[:, 0, 1], sums[:, 1, 0]
+        xx, yy, xy = sums[:, 0, 2] - x * x, sums[:, 2, 0] - y * y, sums[:, 1, 1] - x * y
+        middle, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+        # a neighbour makes a star as long, on one side
+        return ((middle + apart > TRAIL[0] * LONG**2) & (middle - apart < TRAIL[1] * LONG**2)
+                & (np.hypot(x, y) < LOPSIDED))
+
+
 def _typical_fwhm(data, bad, peaks):
     """FWHM that most of the brightest sources have: stars are of one size, cosmic rays and galaxies of many."""
     peaks = peaks[:BRIGHT]
-    over = boxes_around(data, bad, peaks.x, peaks.y, 15) - peaks.sky[:, np.newaxis, np.newaxis]
-    *_, sigma = _moments(np.nan_to_num(over), GUESS / FWHM_OF_SIGMA, 15, adapt=True)
+    *_, sigma = _moments(_over_sky(data, bad, peaks), GUESS / FWHM_OF_SIGMA, 15, adapt=True)
     sizes = np.sort(np.log(FWHM_OF_SIGMA * sigma[np.isfinite(sigma) & (sigma > 0)]))
     if not len(sizes):
         return GUESS

@@ -74,6 +74,7 @@ def _shapes(exposure, positions, half_width):
 
 
 def variance_of(exposure):
+    """Variance plane of an exposure, or what gives that of the noise model where it is asked for."""
     return exposure.given_variance if exposure.given_variance is not None else _ModelVariance(exposure)
 
 

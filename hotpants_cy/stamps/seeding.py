@@ -6,7 +6,7 @@ from ..checks import checked, or_none, real
 from ..inputs.exposure import letter_of
 from .regions import StampGrid
 from .substamp import Substamp, SubstampStatus
-from .vetting import FAINTEST, vet
+from .vetting import FAINTEST, SPOILED, vet
 
 __all__ = ['checked_radius', 'plant', 'positions_of', 'refused_substamps', 'seed_grid', 'vetted']
 
@@ -103,6 +103,7 @@ def vetted(measures, exposures, config=None, *, footprint=None, border=None, avo
     checked_radius(avoid_radius)
     footprint = config.rss if footprint is None else footprint
     border = config.rss + config.rkernel if border is None else border
+    weighted = config is not None and (config.weights or config.robust is not None)
     return vet(measures, *exposures, footprint=footprint, border=border, avoid=avoid,
                avoid_radius=footprint if avoid_radius is None else avoid_radius, source=source,
-               faintest=faintest)
+               faintest=faintest, spoiled=SPOILED if weighted else 0.0)

@@ -21,6 +21,8 @@ MOVED = 1.0                  # pixels between the two images, beyond what the ot
 CONSTANT = 5.0               # flux ratio, in scatters of the flux ratios
 SCATTER = 0.01               # of flux ratios at least: what apertures are good for
 FLAT = 0.6                   # peak over flux, relative to other stars: below it a star is cut off
+CORE = 4                     # pixels around the centre of a star that must be good
+SPOILED = 0.03               # of the pixels of its box that a weighted fit may do without
 ENOUGH = 40                  # good stars; with fewer, blends and galaxies are taken as well: both images have the same
 
 
@@ -80,7 +82,7 @@ class Seeds:
 
 
 def vet(measures, template, science, *, footprint, border, avoid=(), avoid_radius=0.0, source='a list',
-        faintest=FAINTEST):
+        faintest=FAINTEST, spoiled=0.0):
     """Decide which stars are fit to teach the kernel.
 
     Parameters
@@ -99,6 +101,8 @@ def vet(measures, template, science, *, footprint, border, avoid=(), avoid_radiu
         Where the stars come from, for messages.
     faintest : float, optional
         Least signal over noise in both images. Default 20.
+    spoiled : float, optional
+        Part of the pixels of the box that may be masked, but for the core of the star. Default 0.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def vet(measures, template, science, *, footprint, border, avoid=(), avoid_radiu
 
     if len(avoid) and n:
         _refuse_avoided(refuse, measures, avoid, avoid_radius)
-    _refuse_places(refuse, measures, template, science, footprint, border)
+    _refuse_places(refuse, measures, template, science, footprint, border, spoiled)
     _refuse_faint(refuse, measures, template, science, faintest)
     _refuse_double(refuse, measures, kinds)
     waivable = [kind == '' for kind in kinds]
@@ -146,7 +150,7 @@ def _refuse_avoided(refuse, measures, avoid, radius):
     refuse(distance <= radius, 'to be avoided', lambda k: f'a position to avoid is {distance[k]:.1f} pixels away')
 
 
-def _refuse_places(refuse, measures, template, science, footprint, border):
+def _refuse_places(refuse, measures, template, science, footprint, border, spoiled):
     x, y = measures.positions.T
     ny, nx = science.data.shape
     outside = ~((x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5))
@@ -155,6 +159,8 @@ def _refuse_places(refuse, measures, template, science, footprint, border):
     refuse(~(edge >= border), 'at the edge', lambda k:
            f'it is {counted(round(edge[k]), "pixel")} from the edge, less than {border}')
     inside = np.flatnonzero(~outside & (edge >= border))
+    box, core = 2 * footprint + 1, np.s_[max(footprint - CORE, 0):footprint + CORE + 1,
+                                         max(footprint - CORE, 0):footprint + CORE + 1]
     for exposure in (template, science):
         saturated, masked = np.zeros((2, len(measures)), int)
         for k in inside:
@@ -162,7 +168,8 @@ def _refuse_places(refuse, measures, template, science, footprint, border):
             cut = np.s_[row - footprint:row + footprint + 1, column - footprint:column + footprint + 1]
             flags, bright = exposure.flags(cut), exposure.data[cut] >= exposure.kernel_high
             saturated[k] = np.count_nonzero(bright | ((flags & Bits.SAT) != 0))
-            masked[k] = np.count_nonzero(flags & Bits.INPUT_ISBAD)
+            bad = (flags & Bits.INPUT_ISBAD) != 0
+            masked[k] = np.count_nonzero(bad) if bad[core].any() or bad.sum() > spoiled * box**2 else 0
         for kind, count in (('saturated', saturated), ('masked', masked)):
             refuse(count > 0, kind, lambda k, count=count, kind=kind, name=exposure.name:
                    f'{counted(count[k], "pixel")} around it {"is" if count[k] == 1 else "are"} {kind} in the {name} '
