@@ -20,7 +20,8 @@ CLIP = 5.0                      # sigma
 MISFIT = 0.03                   # of its local light that a star may differ from the model without being clipped
 MORE_THAN_CHANCE = 4            # chi2 that each further parameter must save
 FEWEST = {0: 3, 1: 15, 2: 60}   # stars for a variation of each order
-FAR_OFF = 3.0                   # times the median chi2 per pixel of a star that is left out
+FAR_OFF, SPOILED = 3.0, 2.0     # times the median chi2 per pixel of a star that is left out, or tells no variation
+UNTRUSTED = 30                  # of so many stars the one that gains most is not believed
 ROUNDS = 3                      # of fits, each without the stars of other widths
 OF_STARS = 'data', 'variance', 'noise', 'sky', 'flux', 'dx', 'dy', 'positions'
 
@@ -126,7 +127,7 @@ def fit_stars(data, variance, positions, shape, largest):
               't': 0.25, 'frame': frame, 'order': 0}
     for _ in range(ROUNDS):
         fitted = _fit_orders(state, offsets)
-        kept = ~(_other_widths(fitted, offsets) | _fits_badly(*_chi2(fitted, offsets)))
+        kept = ~(_other_widths(fitted, offsets) | _fits_badly(*_chi2(fitted, offsets), FAR_OFF))
         if kept.all() or kept.sum() < max(FEWEST[0], len(kept) / 2):
             break
         state = _some(state, kept)
@@ -145,8 +146,9 @@ def _fit_orders(state, offsets):
         for _ in range(ITERATIONS[order]):
             _step(trial, offsets)
         (before, _), (after, n) = (_chi2(s, offsets) for s in (state, trial))
-        # one star, with another in its light, must not ask for what the rest does not need
-        gained = np.sort(before - after)[:-1].sum()
+        # stars with others in their light must not ask for what the rest does not need
+        gains = np.sort((before - after)[~_fits_badly(after, n, SPOILED)])
+        gained = gains[:len(gains) - len(gains) // UNTRUSTED].sum()
         stands = np.isfinite(trial['coefficients']).all()
         if not order and not stands:
             raise InputError(f'no PSF fits the {len(state["flux"])} stars: give psf, a picture of it')
@@ -168,10 +170,10 @@ def _other_widths(state, offsets):
     return widths > CLIP * np.hypot(1.4826 * np.median(widths), errors)
 
 
-def _fits_badly(chi2, n):
-    """Which stars fit much worse than most."""
+def _fits_badly(chi2, n, times):
+    """Which stars fit so many times worse than most."""
     reduced = chi2 / np.maximum(n, 1)
-    return reduced > FAR_OFF * np.median(reduced)
+    return reduced > times * np.median(reduced)
 
 
 def _some(state, kept):
@@ -280,7 +282,7 @@ def _mean_residual(state, offsets, needed, radius):
     model = _model(state, offsets)
     w, residual = _weights(state, model, offsets)
     total, weight = np.zeros((2, *needed.shape))
-    for k in np.flatnonzero(~_fits_badly(*_chi2(state, offsets))):
+    for k in np.flatnonzero(~_fits_badly(*_chi2(state, offsets), FAR_OFF)):
         left, kept, flux, back = np.zeros(needed.shape), np.zeros(needed.shape), state['flux'][k], (
             -state['dy'][k], -state['dx'][k])
         left[needed], kept[needed] = np.where(w[k] > 0, residual[k] / flux, 0), w[k] > 0
