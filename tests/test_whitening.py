@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from astropy.nddata import CCDData, StdDevUncertainty
+from scipy import ndimage
 from scipy.signal import fftconvolve
 from scipy.spatial import cKDTree
 
@@ -240,6 +242,24 @@ def test_double_stars_do_not_make_a_psf_vary(profile):
     psf = difference_psf(hot)
     assert psf.profile.order == 0
     assert psf.fwhm(600, 500) == pytest.approx(pair.science_psf.fwhm_at(600, 500), rel=0.005)
+
+
+def out_of_focus(image, radius=2.5):
+    """The image with each star spread over a ring; noise as independent as it was."""
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    rng, light = np.random.default_rng(3), image.data - np.median(image.data)
+    ring = np.mean([ndimage.shift(light, (radius * np.sin(a), radius * np.cos(a)), order=1) for a in angles], axis=0)
+    return CCDData(ring + rng.normal(400, 20, ring.shape), unit='adu',
+                   uncertainty=StdDevUncertainty(np.full(ring.shape, 20.0)))
+
+
+def test_stars_out_of_focus_give_a_warning_that_their_psf_is_not_known(caplog):
+    pair = make_pair((400, 400), seed=3, n_stars=40, n_transients=0, star_flux=(5e4, 2e5))
+    config = hp.HotpantsConfig(ko=0, bgo=0, rkernel=15)
+    for science, words in ((pair.science, False), (out_of_focus(pair.science), True)):
+        caplog.clear()
+        hp.subtract(science, pair.template, config=config, stars=pair.stars, n_threads=1).psf.fwhm(200, 200)
+        assert ('does not look like its stars' in caplog.text) == words
 
 
 def test_a_psf_given_is_used_and_convolved_if_its_image_was():

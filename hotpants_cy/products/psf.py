@@ -23,6 +23,7 @@ __all__ = ['FieldPSF', 'difference_psf', 'star_boxes', 'star_profile']
 log = logging.getLogger(__name__)
 
 FEWEST = 3                      # stars that a PSF is measured on
+FOREIGN = 0.08                  # light of stars in the wrong place: they have no profile like that which is fitted
 FIT_HALF_WIDTH = 25             # of the boxes cut out around stars; the fit chooses by their width what it uses
 
 
@@ -217,6 +218,10 @@ def star_profile(exposure, positions):
     boxes = star_boxes(exposure, positions, FIT_HALF_WIDTH)
     profile = fit_stars(*boxes, np.array(positions, float), exposure.data.shape, LARGEST_HALF_WIDTH)
     log.info('PSF of the %s measured on %d stars: FWHM %.2f pixels', exposure.name, profile.n_stars, profile.fwhm)
+    if profile.missed > FOREIGN:
+        log.warning('warning: the PSF measured on the %s does not look like its stars, %.0f %% of their light is '
+                    'elsewhere: score and fluxes will be off; give psf, a picture of it', exposure.name,
+                    100 * profile.missed)
     return profile
 
 

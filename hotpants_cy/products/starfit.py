@@ -22,6 +22,7 @@ MORE_THAN_CHANCE = 4            # chi2 that each further parameter must save
 FEWEST = {0: 3, 1: 15, 2: 60}   # stars for a variation of each order
 FAR_OFF, SPOILED = 3.0, 2.0     # times the median chi2 per pixel of a star that is left out, or tells no variation
 UNTRUSTED = 30                  # of so many stars the one that gains most is not believed
+NOISY = 2.0                     # sigmas of a median residual that are noise
 ROUNDS = 3                      # of fits, each without the stars of other widths
 OF_STARS = 'data', 'variance', 'noise', 'sky', 'flux', 'dx', 'dy', 'positions'
 
@@ -45,6 +46,8 @@ class MoffatField:
         Of the box in which the sum is 1.
     n_stars : int
         That it was measured on.
+    missed : float
+        Part of their light that it has in the wrong place, beyond noise: some per cent and more of rings and lines.
     """
 
     shape_coefficients: np.ndarray
@@ -54,6 +57,7 @@ class MoffatField:
     residual: np.ndarray
     half_width: int
     n_stars: int = 0
+    missed: float = 0.0
 
     @property
     def fwhm(self):
@@ -134,7 +138,18 @@ def fit_stars(data, variance, positions, shape, largest):
     fwhm = float(np.exp(np.median(fitted['coefficients'][0] @ fitted['terms'].T)))
     residual = _mean_residual(fitted, offsets, needed.reshape(2 * half + 1, -1), CORE_RADIUS * fwhm)
     return MoffatField(fitted['coefficients'], fitted['t'], fitted['order'], frame, residual,
-                       min(largest, max(8, math.ceil(WIDTH * fwhm))), len(fitted['flux']))
+                       min(largest, max(8, math.ceil(WIDTH * fwhm))), len(fitted['flux']),
+                       _missed(fitted, offsets, CORE_RADIUS * fwhm))
+
+
+def _missed(state, offsets, radius):
+    """Part of the light of a star that the profile has in the wrong place, in most stars and beyond noise."""
+    core, flux = np.hypot(*offsets) < radius, state['flux'][:, None]
+    left = np.nan_to_num((state['data'] - state['sky'][:, None]) / flux - _model(state, offsets))[:, core]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        weight = np.sum(np.nan_to_num(flux**2 / state['variance'], posinf=0)[:, core], axis=0)
+    noise = np.sqrt(np.pi / 2 / np.maximum(weight, 1e-300))                # of a median
+    return float(np.maximum(np.abs(np.median(left, axis=0)) - NOISY * noise, 0).sum())
 
 
 def _fit_orders(state, offsets):

@@ -190,10 +190,10 @@ def _over_sky(data, bad, peaks):
 
 def _are_trails(over):
     """Which boxes over the sky show a piece of a line, like that of a satellite, whose ridge has many peaks."""
-    middle = over.shape[1] // 2
-    u = np.arange(over.shape[1]) - middle
+    centre = over.shape[1] // 2
+    u = np.arange(over.shape[1]) - centre
     gauss = np.exp(-0.5 * (u / LONG)**2)
-    over = np.minimum(over, 1.5 * over[:, middle, middle, np.newaxis, np.newaxis])       # else neighbours count
+    over = np.minimum(over, 1.5 * over[:, centre, centre, np.newaxis, np.newaxis])       # else neighbours count
     powers = np.stack([gauss, gauss * u, gauss * u * u])
     sums = powers @ over @ powers.T
     with np.errstate(all='ignore'):
