@@ -180,3 +180,13 @@ def test_noise_whose_median_is_off_its_mean_leaves_no_sky(noise, draw):
     difference = draw(np.random.default_rng(2), (300, 300)).astype('f4')
     left = sky_left(difference, FieldOfOneNoise(noise, difference.shape), 3.5)
     assert left is None or np.abs(left).max() < 0.05 * noise
+
+
+def test_sources_in_one_image_are_no_scatter_of_the_sky():
+    rng = np.random.default_rng(4)
+    score = rng.normal(size=(300, 300)).astype('f4')
+    spread = np.exp(-np.sum((np.mgrid[-12:13, -12:13] / 2.5)**2, axis=0) / 2)
+    for x, y in rng.integers(15, 285, (90, 2)):
+        score[y - 12:y + 13, x - 12:x + 13] += rng.uniform(8, 40) * spread
+    assert 1.4826 * np.median(np.abs(score - np.median(score))) > 1.1
+    assert scatter_beyond_noise(score, np.ones(score.shape, bool), 40.0) == 1
