@@ -173,7 +173,7 @@ cdef void eliminate_panel(double[:, ::1] a, Py_ssize_t k, Py_ssize_t i, Py_ssize
 cdef void take_pivot(double[:, ::1] a, Py_ssize_t k, Py_ssize_t end, double[::1] scales,
                      int[::1] pivots) noexcept nogil:
     """Bring the row with the largest element in column ``k`` up, divide the column by it, eliminate up to ``end``."""
-    cdef Py_ssize_t i, j, best = k, n = a.shape[0]
+    cdef Py_ssize_t i, best = k, n = a.shape[0]
     cdef double largest = 0, size, factor
     for i in range(k, n):
         size = scales[i] * fabs(a[i, k])
@@ -189,8 +189,7 @@ cdef void take_pivot(double[:, ::1] a, Py_ssize_t k, Py_ssize_t end, double[::1]
     factor = 1 / a[k, k]
     for i in range(k + 1, n):
         a[i, k] *= factor
-        for j in range(k + 1, end):
-            a[i, j] = a[i, j] - a[i, k] * a[k, j]
+        eliminate(a, k, i, k + 1, end)
 
 
 cdef bint decompose(double[:, ::1] a, double[::1] scales, int[::1] pivots) noexcept nogil:

@@ -76,8 +76,8 @@ class Design:
         """Compute vectors and products of the substamps in use at ``slots``."""
         slots = np.array(list(slots), np.int32)
         x0, y0 = self.region.origin
-        some = [self.stamps[k].substamp for k in slots]
-        self.centres[:, slots] = xs, ys = np.array([[s.x - x0 for s in some], [s.y - y0 for s in some]], np.int32)
+        stars = [self.stamps[k].substamp for k in slots]
+        self.centres[:, slots] = xs, ys = np.array([[s.x - x0 for s in stars], [s.y - y0 for s in stars]], np.int32)
         size, half, compiled = self.config.substamp_width, self.config.rss, loops('products')
         work = np.empty((self.n_threads, compiled.work_size(self.gram.shape[1], size)))
         at_a_time = 16 * self.n_threads             # so that vectors are still at hand when their products are taken

@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ['Boxes', 'scatter_beyond_noise', 'sky_left', 'sky_of']
+__all__ = ['Boxes', 'fwhm_of', 'scatter_beyond_noise', 'sky_left', 'sky_of']
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,11 @@ def sky_left(difference, field, fwhm):
     return boxes.blended(levels)
 
 
+def fwhm_of(area):
+    """FWHM of a Gaussian with such a noise area."""
+    return math.sqrt(area * math.log(4) / math.pi)
+
+
 def _sources(score, blank, fwhm):
     """Pixels of sources in one image only, and their wings; none where what stands out is much, or extended."""
     from scipy.ndimage import maximum_filter
@@ -154,7 +159,7 @@ def scatter_beyond_noise(score, blank, area):
     -------
     float
     """
-    values = score[blank & ~_sources(score, blank, math.sqrt(area * math.log(4) / math.pi))]
+    values = score[blank & ~_sources(score, blank, fwhm_of(area))]
     n = len(values) / (2 * area)                     # a filtered PSF is so much wider
     if n < FEWEST:
         return 1.0

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..inputs.bits import Bits
-from .blank_sky import SAMPLED, scatter_beyond_noise, sky_of
+from .blank_sky import SAMPLED, fwhm_of, scatter_beyond_noise, sky_of
 
 __all__ = ['Misfit', 'excess_scatter']
 
@@ -73,9 +73,8 @@ class Misfit:
         psf : 2-D array
             Picture of the PSF, of sum 1.
         """
-        # the FWHM of a Gaussian of that noise area
         area = 1 / np.sum(psf**2)
-        fwhm = np.sqrt(area * np.log(4) / np.pi)
+        fwhm = fwhm_of(area)
         leak = saturated_light(run, filters)
         parts = [] if leak is None else [np.square(area * leak, dtype=np.float32)]
         if leak is not None:

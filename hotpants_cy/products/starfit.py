@@ -224,7 +224,10 @@ def _with_order(state, order):
 
 def _chi2(state, offsets):
     """Of each star the sum of the squares of the residuals over their noise, and the number of pixels."""
-    w, residual = _weights(state, _model(state, offsets), offsets)
+    return _sums(*_weights(state, _model(state, offsets), offsets))
+
+
+def _sums(w, residual):
     return np.sum(w * residual**2, axis=1), np.count_nonzero(w, axis=1)
 
 
@@ -297,7 +300,7 @@ def _mean_residual(state, offsets, needed, radius):
     model = _model(state, offsets)
     w, residual = _weights(state, model, offsets)
     total, weight = np.zeros((2, *needed.shape))
-    for k in np.flatnonzero(~_fits_badly(*_chi2(state, offsets), FAR_OFF)):
+    for k in np.flatnonzero(~_fits_badly(*_sums(w, residual), FAR_OFF)):
         left, kept, flux, back = np.zeros(needed.shape), np.zeros(needed.shape), state['flux'][k], (
             -state['dy'][k], -state['dx'][k])
         left[needed], kept[needed] = np.where(w[k] > 0, residual[k] / flux, 0), w[k] > 0

@@ -124,7 +124,7 @@ def find_stars(ccd, *, fwhm=None, threshold=10.0, n_brightest=500, saturation=No
     sky = Sky.of(frame.data, bad)
     peaks = Peaks.of(frame.data, bad, sky, threshold, 3 * n_brightest + BRIGHT)
     peaks = peaks[~peaks.saturated(saturation) & peaks.as_wide_as(SHARPEST_STAR)]
-    peaks = peaks[~_are_trails(_over_sky(frame.data, bad, peaks))]
+    peaks = peaks[~_are_trails(np.nan_to_num(_over_sky(frame.data, bad, peaks)))]
     if fwhm is None:
         fwhm = _typical_fwhm(frame.data, bad, peaks)
     # opposite neighbours of a Gaussian's highest pixel are lowest, on average, where it is centred on the pixel
@@ -183,9 +183,9 @@ def _moments(over, sigma, iterations, adapt):
     return dx, dy, after
 
 
-def _over_sky(data, bad, peaks):
-    """Boxes around peaks over their sky, zero where nothing is known."""
-    return np.nan_to_num(boxes_around(data, bad, peaks.x, peaks.y, 15) - peaks.sky[:, np.newaxis, np.newaxis])
+def _over_sky(data, bad, peaks, half_width=15):
+    """Boxes around peaks over their sky, NaN where nothing is known."""
+    return boxes_around(data, bad, peaks.x, peaks.y, half_width) - peaks.sky[:, np.newaxis, np.newaxis]
 
 
 def _are_trails(over):
@@ -209,7 +209,7 @@ def _are_trails(over):
 def _typical_fwhm(data, bad, peaks):
     """FWHM that most of the brightest sources have: stars are of one size, cosmic rays and galaxies of many."""
     peaks = peaks[:BRIGHT]
-    *_, sigma = _moments(_over_sky(data, bad, peaks), GUESS / FWHM_OF_SIGMA, 15, adapt=True)
+    *_, sigma = _moments(np.nan_to_num(_over_sky(data, bad, peaks)), GUESS / FWHM_OF_SIGMA, 15, adapt=True)
     sizes = np.sort(np.log(FWHM_OF_SIGMA * sigma[np.isfinite(sigma) & (sigma > 0)]))
     if not len(sizes):
         return GUESS
@@ -221,7 +221,7 @@ def _typical_fwhm(data, bad, peaks):
 def _measure(frame, bad, peaks, fwhm):
     """Columns of the sources that look like stars, or more extended."""
     half_width = math.ceil(2 * fwhm) + 1
-    over = boxes_around(frame.data, bad, peaks.x, peaks.y, half_width) - peaks.sky[:, np.newaxis, np.newaxis]
+    over = _over_sky(frame.data, bad, peaks, half_width)
     filled = np.nan_to_num(over)
     dx, dy, sigma = _moments(filled, fwhm / FWHM_OF_SIGMA, 6, adapt=False)
     offsets = np.arange(-half_width, half_width + 1)

@@ -103,7 +103,7 @@ def vetted(measures, exposures, config=None, *, footprint=None, border=None, avo
     checked_radius(avoid_radius)
     footprint = config.rss if footprint is None else footprint
     border = config.rss + config.rkernel if border is None else border
-    weighted = config is not None and (config.weights or config.robust is not None)
+    weighted = config is not None and (config.weights or config.robust)
     return vet(measures, *exposures, footprint=footprint, border=border, avoid=avoid,
                avoid_radius=footprint if avoid_radius is None else avoid_radius, source=source,
                faintest=faintest, spoiled=SPOILED if weighted else 0.0)
