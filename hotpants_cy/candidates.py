@@ -9,7 +9,6 @@ from .checks import checked, positive
 from .inspection.drawing import add_picture
 from .products.correlation import DifferenceNoise
 from .products.position import likeliest_offset
-from .products.psf import difference_psf
 from .products.score import ScoreImages
 from .progress import in_parts
 
@@ -36,7 +35,7 @@ class Detections:
         It is made from the ``psf`` given, or that of the images; without one, it is measured on the stars that the
         kernel was fitted to.
         """
-        return difference_psf(self._hot, self._hot.given_psf)
+        return self._hot.difference_psf
 
     @cached_property
     def _scores(self):

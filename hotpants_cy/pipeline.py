@@ -4,6 +4,7 @@ import copy
 import math
 import os
 from dataclasses import replace
+from functools import cached_property
 
 from .all_regions import AllRegions
 from .config import HotpantsConfig
@@ -11,6 +12,7 @@ from .exceptions import InputError
 from .inputs.correlated import checked_correlations
 from .inputs.exposure import Exposure
 from .inputs.frame import as_frame, check_pair, with_correlations
+from .products.psf import difference_psf
 from .pyhotpants import PyhotpantsNames
 from .regional import RegionalSubtraction
 from .stamps.catalog import star_positions
@@ -121,6 +123,7 @@ class Hotpants(PyhotpantsNames):
 
     def _start(self):
         """Lay out the regions; nothing is done in them yet."""
+        self.__dict__.pop('difference_psf', None)
         exposures = [Exposure.of(frame, self.config) for frame in (self.template, self.science)]
         grid = stamp_grid(self.science.shape, self.config)
         self._check(exposures, grid)
@@ -176,6 +179,11 @@ class Hotpants(PyhotpantsNames):
     def region(self):
         """State of the first region that nothing went wrong in, often the only one; for the package itself."""
         return self.regions.live[0]
+
+    @cached_property
+    def difference_psf(self):
+        """PSF of the difference, a `~hotpants_cy.products.psf.FieldPSF`; for the package itself."""
+        return difference_psf(self, self.given_psf)
 
     def convolved_is_written(self, low=-math.inf, high=math.inf):
         """Repeat what C does to a convolved image that it writes; for the package itself.

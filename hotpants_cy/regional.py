@@ -15,6 +15,7 @@ from .kernel.direction import choose, direction_merit
 from .kernel.fit import KernelFit, iterate
 from .kernel.spatial import RegionFrame
 from .kernel.weighted import WeightedDesign
+from .memory import Memory
 from .products.difference import Products, convolve_again, fill_bad, subtract_region
 from .products.statistics import chi2_of_substamps, ok_ratio, output_statistics, rescale_ok_noise
 from .stamps.grid import Side, find_stamps
@@ -219,10 +220,13 @@ class RegionalSubtraction:
 
         With ``keep_convolved=False`` the convolved image is given up for memory; `restore_convolved` makes it again.
         """
-        work, self._mask, self._designs = self._mask, None, {}       # large, and not needed any more
+        not_needed_any_more = self._mask, *(design.vectors for design in self._designs.values())
+        memory = Memory(*(array for array in not_needed_any_more if array is not None))
+        self._mask, self._designs = None, {}
         config, model = self.config, self.fit.model
-        self.products = p = subtract_region(model, *self.pair(), self.region, config, self.n_threads,
-                                            self.written_range, keep_convolved or self.written_range is not None, work)
+        self.products = p = subtract_region(
+            model, *self.pair(), self.region, config, self.n_threads, self.written_range,
+            keep_convolved or self.written_range is not None, memory)
         self.statistics = {'KSUM': p.kernel_sum, **self._measure(p)}
         if model.covariance is not None:
             (x0, y0), (ny, nx) = self.region.origin, self.region.shape

@@ -187,11 +187,11 @@ def _beside(plane):
     return plane[middle + 1, middle]
 
 
-def psf_in_the_middle(result):
+def psf_in_the_middle(hot):
     """Picture of the PSF of a difference in the middle of the field; None if it cannot be told."""
-    ny, nx = result.difference.shape
+    ny, nx = hot.science.shape
     try:
-        return result.psf(nx // 2, ny // 2)
+        return hot.difference_psf(nx // 2, ny // 2)
     except InputError as error:
         log.info('the difference has no PSF: %s', error)
         return None
@@ -270,10 +270,10 @@ class SubtractionResult(Detections, Pictures):
         difference, noise, flags = (hot.assemble(name) for name in ('difference', 'noise', 'flags'))
         image = to_image(hot.science, difference, noise, flags, meta=header_cards(hot.regions, hot.config),
                          owned=owned, n_threads=hot.n_threads)
-        result = cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics), hot.config, hot,
-                     hot.final_substamps + hot.refused_substamps)
-        image.psf = partial(psf_in_the_middle, result)
-        return result
+        # not of the result, which has the image: a circle of references keeps memory longer than it is needed
+        image.psf = partial(psf_in_the_middle, hot)
+        return cls(image, hot.kernel, hot.region.direction, dict(hot.region.statistics), hot.config, hot,
+                   hot.final_substamps + hot.refused_substamps)
 
     @cached_property
     def substamps(self):

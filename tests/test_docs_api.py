@@ -19,7 +19,7 @@ NAMES = re.findall(r'^   ([A-Za-z]\w*(?:\.\w+)*)$', PAGE, re.MULTILINE)
 # public by their name alone: what they take and give is no part of the reference
 INTERNAL = (
     'Hotpants.again', 'Hotpants.adopt_kernels', 'Hotpants.assemble',                   # for results, the command line
-    'Hotpants.convolved_is_written',
+    'Hotpants.convolved_is_written', 'Hotpants.difference_psf',
     'Hotpants.live_regions', 'Hotpants.region',                                        # the regions are internal
     'HotpantsConfig.single', 'HotpantsConfig.stamp_width',                             # for what repeats C
     'HotpantsConfig.explained', 'HotpantsConfig.with_reasons',                         # for explain, and headers

@@ -12,9 +12,9 @@ import pytest
 HOUSE = Path(__file__).resolve().parents[1] / 'hotpants_cy'
 # data flow down this list; a room may use those above it. __init__ holds the public names
 ROOMS = ['_core', 'exceptions', 'words', 'checks', 'cards', 'reasons', 'config', 'behaviour', 'threads', 'instructions',
-         'versions', 'progress', 'inputs', 'stamps', 'kernel', 'products', 'regional', 'all_regions', 'autoconfig',
-         'pyhotpants', 'pipeline', 'inspection', 'candidates', 'subtraction', 'matching', 'simulated_psf', 'datasets',
-         'photometry', '__init__', 'cli', '__main__']
+         'memory', 'versions', 'progress', 'inputs', 'stamps', 'kernel', 'products', 'regional', 'all_regions',
+         'autoconfig', 'pyhotpants', 'pipeline', 'inspection', 'candidates', 'subtraction', 'matching', 'simulated_psf',
+         'datasets', 'photometry', '__init__', 'cli', '__main__']
 FILES = sorted(path for path in HOUSE.rglob('*.py') if path.name not in ('setup_package.py', '_version.py'))
 DOORS = {('reasons.py', 'autoconfig')}    # HotpantsConfig.auto
 GUESTS = {  # who alone may let them in

@@ -68,6 +68,14 @@ def flag_thresholds(const float[:, ::1] data, float fill, float low, float high,
         flag_values(&limits, &data[y, 0], data.shape[1], &flags[y, 0])
 
 
+def clear(int[:, ::1] flags, int n_threads):
+    """Set all flags to 0."""
+    cdef Py_ssize_t x, y
+    for y in prange(flags.shape[0], nogil=True, schedule='static', num_threads=n_threads):
+        for x in range(flags.shape[1]):
+            flags[y, x] = 0
+
+
 def any_flag(const int[:, ::1] flags, int bits, int n_threads):
     """Whether any pixel has one of some bits."""
     cdef Py_ssize_t x, y

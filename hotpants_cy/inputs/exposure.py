@@ -7,6 +7,7 @@ import numpy as np
 
 from ..exceptions import InputError
 from ..instructions import loops
+from ..memory import Memory
 from .bits import Bits
 from .correlated import WHITE, CorrelatedNoise
 from .noise import NoiseModel
@@ -115,11 +116,12 @@ class Exposure:
             return boxes
         return self.noise.variance(boxes.reshape(-1, size)).reshape(boxes.shape)
 
-    def flags(self, cut, n_threads=1, flags=None):
-        """Flags of a section: those known, and what the pixel values say (spec 2.7.3, 2.7.4); added to ``flags``."""
+    def flags(self, cut, n_threads=1, flags=None, memory=None):
+        """Flags of a section: those known, and what the pixel values say (spec 2.7.3, 2.7.4), added to ``flags``."""
         data = self.cutout(cut)
         if flags is None:
-            flags = np.zeros(data.shape, np.int32)
+            flags = (memory or Memory()).take(data.shape, np.int32)
+            loops('pixels').clear(flags, n_threads)
         if self.known_flags is not None:
             flags |= self.known_flags[cut]
         loops('pixels').flag_thresholds(data, self.fill, self.low, self.high, flags, n_threads)

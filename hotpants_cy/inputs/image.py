@@ -9,6 +9,7 @@ from astropy.io import fits, registry
 from astropy.nddata import CCDData, InverseVariance, StdDevUncertainty, VarianceUncertainty
 
 from ..instructions import loops
+from ..memory import large_array
 from .bits import Bits
 from .header import result_header
 from .writing import write_whole
@@ -152,7 +153,7 @@ def to_image(frame, data, sigma=None, flags=None, *, meta=None, fill=math.nan, o
     >>> image.mask, image.header['KSUM00']
     (array([[False,  True]]), 1.25)
     """
-    mask = np.zeros(data.shape, bool) if flags is None else np.empty(data.shape, bool)
+    mask = np.zeros(data.shape, bool) if flags is None else large_array(data.shape, bool)
     plane, kind = None, frame.uncertainty_type or StdDevUncertainty
     if sigma is not None:
         with np.errstate(divide='ignore', invalid='ignore', over='ignore'):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..instructions import loops
+from ..memory import Memory
 
 __all__ = ['NO_FLAGS', 'NO_PLANE', 'Convolution']
 
@@ -35,12 +36,13 @@ class Convolution(NamedTuple):
     n_threads: int
 
     @classmethod
-    def of(cls, data, variance, flags, noise, *, half_width, fill, **options):
-        """Make the planes for the results, with ``fill`` in the frame of the convolved image."""
-        framed = partial(_framed, data.shape, half_width, options['n_threads'])
-        out = framed(fill)
-        variance_out = NO_PLANE if variance is None and noise is None else framed(0)
-        flags_out = NO_FLAGS if flags is None else np.zeros(data.shape, np.int32)
+    def of(cls, data, variance, flags, noise, *, memory=None, **options):
+        """Make the planes for the results, in ``memory`` if there is enough of it."""
+        take = partial((memory or Memory()).take, data.shape)
+        out = take()
+        variance_out = NO_PLANE if variance is None and noise is None else take()
+        flags_out = NO_FLAGS if flags is None else take(np.int32)
+        loops('pixels').clear(flags_out, options['n_threads'])
         return cls(data, NO_PLANE if variance is None else variance, NO_FLAGS if flags is None else flags, noise,
                    planes=(out, variance_out, flags_out), **options)
 
@@ -53,9 +55,10 @@ class Convolution(NamedTuple):
         """Variance of the source pixels in some rows: what was given, or that of the noise model."""
         return self.variance[rows] if self.variance.size else self.noise.variance(self.data[rows])
 
+    def fill_frames(self, half, fill):
+        """Put ``fill`` in the frame of the convolved image, half a kernel wide, and 0 in that of the variance."""
+        image, variance, _ = self.planes
+        loops('pixels').fill_frame(image, half, fill, self.n_threads)
+        loops('pixels').fill_frame(variance, half, 0, self.n_threads)
 
-def _framed(shape, half, n_threads, value):
-    """A plane with a value in its frame; what is not touched costs nothing yet."""
-    plane = np.empty(shape, np.float32)
-    loops('pixels').fill_frame(plane, half, value, n_threads)
-    return plane
+

@@ -8,6 +8,7 @@ import numpy as np
 from ..exceptions import SingularFitError, TooFewStampsError
 from ..inputs.bits import Bits
 from ..instructions import loops
+from ..memory import large_array
 from ..stamps.statistics import GOOD, SectionStatistics
 from ..words import counted
 from .model import KernelModel
@@ -54,7 +55,7 @@ class Design:
         self.terms, self.background_terms = Monomials(config.ko), Monomials(config.bgo)
         n, size = len(stamps), config.substamp_width
         n_total = len(basis) + len(self.background_terms)
-        self.vectors = np.empty((n, len(basis), size * size))
+        self.vectors = large_array((n, len(basis), size * size), float)
         self.gram = np.empty((n, n_total, n_total))
         self.rhs = np.empty((n, n_total))
         self.variance = np.empty((n, size, size), np.float32)

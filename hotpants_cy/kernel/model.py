@@ -401,7 +401,7 @@ class KernelModel:
         return read_kernels(path)
 
     def convolve_planes(self, data, variance=None, flags=None, *, noise=None, fill=0.0, plain_variance=False,
-                        good_fraction=0.99, background=False, exact=False, n_threads=1):
+                        good_fraction=0.99, background=False, exact=False, n_threads=1, memory=None):
         """Convolve image, variance and flags of the region, by blocks (spec 7) or exactly; for the package itself.
 
         Parameters
@@ -424,6 +424,8 @@ class KernelModel:
             Give each pixel its own kernel, not one to each block of ``block_width`` pixels. Default False.
         n_threads : int, optional
             Default 1. The result does not depend on it.
+        memory : Memory, optional
+            For the results. Default: a fresh one.
 
         Returns
         -------
@@ -431,9 +433,9 @@ class KernelModel:
         flags : int32 array
             Zero where nothing is flagged. The last two are empty if not asked for.
         """
-        task = Convolution.of(data, variance, flags, noise, half_width=self.half_width, fill=fill,
-                              plain_variance=plain_variance, good_fraction=good_fraction, background=background,
-                              n_threads=n_threads)
+        task = Convolution.of(data, variance, flags, noise, plain_variance=plain_variance, good_fraction=good_fraction,
+                              background=background, n_threads=n_threads, memory=memory)
         convolve = convolve_exactly if exact else convolve_blocks
         convolve(self, task)
+        task.fill_frames(self.half_width, fill)
         return task.planes

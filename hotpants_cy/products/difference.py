@@ -7,6 +7,7 @@ import numpy as np
 from ..exceptions import InputError, MismatchError
 from ..inputs.bits import Bits
 from ..instructions import loops
+from ..memory import Memory
 from .filters import FilterField, nodes
 
 __all__ = ['Products', 'convolve_again', 'fill_bad', 'subtract_region']
@@ -45,7 +46,7 @@ class Products:
 
 
 def subtract_region(model, source, target, region, config, n_threads=1, written_range=None, keep_convolved=True,
-                    work=None):
+                    memory=None):
     """Convolve ``source`` with the kernel and take the difference to ``target``.
 
     Parameters
@@ -62,8 +63,8 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
         back, and the difference shows it (P18, 8.4, 8.6). Default: it is not written.
     keep_convolved : bool, optional
         Default True. Otherwise the planes of the convolved image become those of the difference.
-    work : int32 array (ny, nx), optional
-        A plane that may be overwritten; a fresh one costs time.
+    memory : Memory, optional
+        For the products. Default: a fresh one.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
     """
     half = model.half_width
     kernel_sum, scale = normalisation(model, region, config)
-    plane, noise, flags = convolved_planes(model, source, region, config, n_threads, work)
+    plane, noise, flags = convolved_planes(model, source, region, config, n_threads, memory)
     if written_range is not None:
         inside = np.s_[half:-half, half:-half]
         write_and_undo(plane[inside], flags[inside], scale, kernel_sum, *written_range)
@@ -83,7 +84,7 @@ def subtract_region(model, source, target, region, config, n_threads=1, written_
     return Products(plane, noise, convolved, variance, flags, kernel_sum, scale, plane[_sampled(half)].copy())
 
 
-def convolved_planes(model, source, region, config, n_threads=1, work=None):
+def convolved_planes(model, source, region, config, n_threads=1, memory=None):
     """Convolve the planes of an image and add the background.
 
     Returns
@@ -93,13 +94,12 @@ def convolved_planes(model, source, region, config, n_threads=1, work=None):
     """
     cut = region.buffered
     data, variance, _ = source.planes(cut)
-    if work is not None:
-        work[...] = 0
-    flags = source.flags(cut, n_threads, work)
+    memory = memory or Memory()
+    flags = source.flags(cut, n_threads, memory=memory)
     convolved, variance, flags = model.convolve_planes(
         data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),
         plain_variance=config.conv_var, good_fraction=config.single('kfm'), background=True, exact=config.exact,
-        n_threads=n_threads)
+        n_threads=n_threads, memory=memory)
     if not (source.correlated.is_white or config.conv_var):
         variance *= correlated_gain(model, source.correlated, region)
     return convolved, variance, flags

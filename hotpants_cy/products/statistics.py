@@ -4,6 +4,7 @@ import numpy as np
 
 from ..inputs.bits import Bits
 from ..instructions import loops
+from ..memory import large_array
 from ..stamps.statistics import clipped_moments
 
 __all__ = ['DESCRIPTIONS', 'chi2_of_substamps', 'ok_ratio', 'output_statistics', 'rescale_ok_noise']
@@ -95,7 +96,7 @@ class _Tally:
     def __init__(self, planes, cores, n_threads):
         self.planes, self.n_threads = planes, n_threads
         n_chunks = -(-planes[0].size // _CHUNK)
-        self._kept = np.empty((n_chunks, 4, _CHUNK // 16 + 1), np.float32)
+        self._kept = large_array((n_chunks, 4, _CHUNK // 16 + 1))
         self._n_kept = np.empty((n_chunks, 4), np.intp)
         self._sums, self._overflow = None, False
         self._sweep(cores)
