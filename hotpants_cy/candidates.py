@@ -18,6 +18,7 @@ __doctest_requires__ = {'Detections.covariance': ['astropy>=7.1']}
 DIPOLE = 0.3            # of the stronger pole that the weaker one has, at least
 NARROW, WIDE = 1.25, 2.0    # FWHM: radius of the pixels that tell a position; beside bad pixels, and how far it may be
 BELOW = 0.8             # of the threshold that a pixel must have: between pixels the score may be higher
+N_WIDTHS = 12           # of a Gaussian that are tried before the best is looked for
 
 
 class Detections:
@@ -294,18 +295,25 @@ def _two_poles(data, sigma):
 
 def _width(box, fwhm, x, y):
     """FWHM of a round Gaussian fitted to a picture of a source; NaN if it has none that could be one."""
-    from scipy.optimize import curve_fit
+    from scipy.optimize import minimize_scalar
     half, good = box.shape[0] // 2, np.isfinite(box)
     if good.sum() < 9:
         return math.nan
     yy, xx = np.nonzero(good)
     r2 = (xx - half - (x - round(x)))**2 + (yy - half - (y - round(y)))**2
-    try:
-        (_, width), _ = curve_fit(lambda r2, peak, w: peak * np.exp(-4 * math.log(2) * r2 / w**2), r2, box[good],
-                                  (np.nanmax(box), fwhm), bounds=((0, 0.5), (np.inf, 5 * fwhm)))
-    except (RuntimeError, ValueError):
-        return math.nan
-    return float(width) if width < 4.9 * fwhm else math.nan
+    values = box[good]
+
+    def explained(width):
+        """What a Gaussian of this width, with the peak that fits best, takes off the sum of the squares."""
+        profile = np.exp(-4 * math.log(2) / width**2 * r2)
+        return max(profile @ values, 0)**2 / (profile @ profile)
+
+    # the likeliest of some widths, and what lies between its neighbours
+    widths = np.geomspace(0.5, 5 * fwhm, N_WIDTHS)
+    best = int(np.argmax([explained(width) for width in widths]))
+    between = widths[max(best - 1, 0)], widths[min(best + 1, N_WIDTHS - 1)]
+    width = minimize_scalar(lambda width: -explained(width), bounds=between, method='bounded').x
+    return float(width) if explained(width) > 0 and width < 4.9 * fwhm else math.nan
 
 
 def _table(rows, result, meta):

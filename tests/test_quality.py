@@ -147,6 +147,11 @@ def with_background(plane):
     return pair.template, changed(pair.science, pair.science.data + plane)
 
 
+def fringes(period):
+    sigma = np.median(pair_of().science.uncertainty.array)
+    return 0.5 * sigma * np.sin(2 * np.pi * (0.8 * X + 0.6 * Y) / period)
+
+
 def template_through(function, **options):
     pair = pair_of(**options)
     return changed(pair.template, function(pair.template.data)), pair.science
@@ -212,6 +217,8 @@ FAILURES = {
                                    {'rkernel': 15, 'ko': 1, 'deg_fixe': (10, 10, 10), 'sigma_gauss': (1, 2.5, 5)}),
     **{f'waves of the sky, {a} and {s}': (lambda a=a, s=s: with_background(a * np.sin(X / s) * np.cos(Y / s)), {})
        for a, s in ((30, 15), (100, 15), (30, 40), (100, 40))},
+    **{f'fringes of half a sigma, {p} pixels wide': (lambda p=p: with_background(fringes(p)), {'ko': 1})
+       for p in (80, 160)},
     'a steep sky': (lambda: with_background(300 * (X / 255 - 0.5)**2), {'bgo': 0}),
     'a ghost': (lambda: with_background(50 * np.exp(-((X - 128)**2 + (Y - 128)**2) / 1800)), {}),
     'stripes': (lambda: with_background(np.random.default_rng(0).normal(0, 30, (256, 1))), {}),

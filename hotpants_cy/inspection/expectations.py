@@ -148,9 +148,9 @@ EXPECTATIONS = {
         fault='neighbouring pixels of the sky correlate by {value} more than the kernel makes them: an image was '
               'resampled, or has structure; errors of fluxes in apertures are underestimated'),
     'background': Expectation(
-        'QBACK', 'sky level left, in sigma of a pixel', **_below(0.5, 10.0), form='.2f', prominent=True,
+        'QBACK', 'sky level left, in sigma of a pixel', **_below(0.25, 10.0), form='.2f', prominent=True,
         fault='the sky of the difference varies by {value} sigma of a pixel, more than {limit}: raise bgo, or subtract '
-              'the background of both images first'),
+              'the background of both images first; a flux in an aperture is off by as much times its area'),
     'masked': Expectation(
         'QMASKED', 'pixels masked', **_below(0.4, 0.9), form='.0%', prominent=True,
         fault='{value} of the pixels are masked, more than {limit}: compare masks and thresholds (tuthresh, tlthresh, '

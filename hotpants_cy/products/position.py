@@ -102,9 +102,9 @@ def _drawn(spline, dx, dy, side):
     from scipy.ndimage import map_coordinates
     half, middle, h = side // 2, len(spline) // 2, 0.05
     offsets = np.arange(-half, half + 1) + middle
-
-    def at(dx, dy):
-        places = np.meshgrid(offsets - dy, offsets - dx, indexing='ij')
-        return map_coordinates(spline, places, order=5, prefilter=False, mode='constant')
-
-    return (at(dx, dy), (at(dx + h, dy) - at(dx - h, dy)) / (2 * h), (at(dx, dy + h) - at(dx, dy - h)) / (2 * h))
+    # the source itself, and moved to and fro in x and in y
+    x, y = (offsets - np.array(moved)[:, np.newaxis] for moved in ((dx, dx + h, dx - h, dx, dx),
+                                                                   (dy, dy, dy, dy + h, dy - h)))
+    places = np.broadcast_arrays(y[:, :, np.newaxis], x[:, np.newaxis])
+    here, right, left, up, down = map_coordinates(spline, places, order=5, prefilter=False, mode='constant')
+    return here, (right - left) / (2 * h), (up - down) / (2 * h)
