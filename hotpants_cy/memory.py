@@ -26,9 +26,14 @@ class _Lease:
 
     def __del__(self):
         if self.block.size <= MOST_SPARE:
+            _make_room(self.block.size, MOST_SPARE)
             _spare[id(self.block)] = self.block
-            while sum(block.size for block in list(_spare.values())) > MOST_SPARE:
-                _spare.pop(next(iter(_spare)), None)
+
+
+def _make_room(size, limit):
+    """Give up the oldest spare blocks until one of ``size`` can join them within a limit."""
+    while _spare and sum(block.size for block in list(_spare.values())) + size > limit:
+        _spare.pop(next(iter(list(_spare))), None)
 
 
 def large_array(shape, dtype=np.float32):
@@ -55,7 +60,10 @@ def large_array(shape, dtype=np.float32):
         return np.empty(shape, dtype)
     fitting = (key for key, block in list(_spare.items()) if size <= block.size <= ROOM * size)
     block = next((block for block in (_spare.pop(key, None) for key in fitting) if block is not None), None)
-    block = np.empty(size, np.uint8) if block is None else block
+    if block is None:
+        # what is spare makes room for it, so that no call needs more memory than the one before
+        _make_room(size, sum(block.size for block in list(_spare.values())))
+        block = np.empty(size, np.uint8)
     return np.asarray(_Lease(block))[:size].view(dtype).reshape(shape)
 
 
@@ -93,11 +101,13 @@ class Memory:
     def take(self, shape, dtype=np.float32):
         """An array with any values in it; a `large_array` if there is no memory that fits."""
         size = _size(shape, dtype)
-        for k, block in enumerate(self._blocks):
-            if size <= block.size <= ROOM_OF_SEVERAL * size:
-                self._blocks[k] = block[-(-size // ALIGNED) * ALIGNED:]
-                return block[:size].view(dtype).reshape(shape)
-        return large_array(shape, dtype)
+        # others are of no use for what is like this
+        self._blocks = [block for block in self._blocks if size <= block.size <= ROOM_OF_SEVERAL * size]
+        if not self._blocks:
+            return large_array(shape, dtype)
+        block = self._blocks.pop(0)
+        self._blocks.append(block[-(-size // ALIGNED) * ALIGNED:])
+        return block[:size].view(dtype).reshape(shape)
 
 
 def _size(shape, dtype):

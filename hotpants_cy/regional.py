@@ -220,10 +220,7 @@ class RegionalSubtraction:
 
         With ``keep_convolved=False`` the convolved image is given up for memory; `restore_convolved` makes it again.
         """
-        not_needed_any_more = self._mask, *(design.vectors for design in self._designs.values())
-        memory = Memory(*(array for array in not_needed_any_more if array is not None))
-        self._mask, self._designs = None, {}
-        config, model = self.config, self.fit.model
+        config, model, memory = self.config, self.fit.model, self._memory_left()
         self.products = p = subtract_region(
             model, *self.pair(), self.region, config, self.n_threads, self.written_range,
             keep_convolved or self.written_range is not None, memory)
@@ -234,6 +231,12 @@ class RegionalSubtraction:
         if config.rescale_ok:
             rescale_ok_noise(p.noise, p.flags, self.statistics['NSCALO'])
         fill_bad(p, config, model.half_width, self.n_threads)
+
+    def _memory_left(self):
+        """Memory of what is large, and not needed any more."""
+        left = self._mask, *(design.vectors for design in self._designs.values())
+        self._mask, self._designs = None, {}
+        return Memory(*(array for array in left if array is not None))
 
     def restore_convolved(self):
         """Make the convolved image of the products again if it was not kept."""

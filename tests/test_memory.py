@@ -65,8 +65,18 @@ def test_a_block_serves_what_nearly_fills_it():
     array = large_array((1000, 1000))
     where = address(array)
     del array
-    assert address(large_array((600, 1000))) != where
     assert address(large_array((900, 1000))) == where
+
+
+def test_what_is_spare_and_of_no_use_makes_room():
+    arrays = [large_array(LARGE), large_array(LARGE)]
+    arrays.clear()
+    larger = large_array((1000, 1000))
+    assert larger.nbytes > 2**21
+    assert not memory._spare
+    small = large_array((300, 1000))
+    del small, larger
+    assert len(memory._spare) == 2
 
 
 def test_no_more_is_kept_than_said(monkeypatch):
