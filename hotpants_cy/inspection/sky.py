@@ -17,39 +17,53 @@ QUIET = 0.3           # part of the boxes that counts as blank
 class SkySample:
     """Boxes of one region; difference and noise are on the scale of the difference.
 
+    What takes time is made when it is asked for.
+
     Attributes
     ----------
+    run : RegionalSubtraction
     median : array (n,)
         Median of difference over noise in each box.
-    width, correlation : array (n_quiet,)
-        Of the boxes with least structure in the images: robust width of difference over noise, and correlation of
-        neighbouring pixels.
+    width : array (n_quiet,)
+        Robust width of difference over noise in the boxes with least structure in the images.
     structure : array (n_quiet,)
         How far the brightest 5 % of the images stand above the sky in these boxes, over the noise.
     images : (array (n_quiet, size, size), array (n_quiet, size, size))
         Both images in these boxes, that first which was convolved; NaN where the difference is not known.
-    variances : (float, float)
-        Usual ones of their pixels, by their uncertainties.
+    variance_boxes : (array (n, size, size), array (n, size, size))
+        Variances of their pixels, by their uncertainties, in all boxes.
     pull : array (n_quiet, size, size)
         Difference over noise in these boxes, without its median; NaN where it is not known.
     pixels : array (n,)
         Good pixels of each box.
-    shared : array (n, n)
-        What a pixel of the difference shares with those around it by the noise of both images: covariances.
     dead : float
         Fraction of boxes in which an image that has noise has one value.
     """
 
+    run: object
     median: np.ndarray
     width: np.ndarray
-    correlation: np.ndarray
     structure: np.ndarray
     images: tuple
-    variances: tuple
+    variance_boxes: tuple
     pull: np.ndarray
     pixels: np.ndarray
-    shared: np.ndarray
     dead: float
+
+    @cached_property
+    def variances(self):
+        """Usual variances of the pixels of both images, by their uncertainties."""
+        return [float(medians_of(plane.reshape(1, -1))[0]) for plane in self.variance_boxes]
+
+    @cached_property
+    def correlation(self):
+        """Correlation of neighbouring pixels of difference over noise in each quiet box."""
+        return _correlation(self.pull)
+
+    @cached_property
+    def shared(self):
+        """What a pixel of the difference shares with those around it by the noise of both images: covariances."""
+        return shared_noise(self.run, self.variances)
 
     @property
     def likeness(self):
@@ -130,17 +144,15 @@ def sample_sky(run, most=256, quiet=QUIET):
     noisy = [np.nanmax(variance, axis=(1, 2)) > 0 for variance in (a_variance, b_variance)]
     dead = float(np.mean((flat[0] & noisy[0]) | (flat[1] & noisy[1])))
     if not alive.any():
-        unknown = np.full(1, np.nan)
-        return SkySample(unknown, unknown, unknown, unknown, (a[:1], b[:1]), (np.nan, np.nan),
-                         np.full((1, *shape), np.nan), unknown, np.full((1, 1), np.nan), dead)
+        unknown, unknown_box = np.full(1, np.nan), np.full((1, *shape), np.nan)
+        return SkySample(run, unknown, unknown, unknown, (a[:1], b[:1]), (unknown_box,) * 2, unknown_box, unknown, dead)
     structure = np.maximum(*(_structure(image[alive]) for image in (a, b)))
     calm = np.argsort(structure)[:max(round(quiet * len(structure)), min(8, len(structure)))]
     median = medians_of(pull.reshape(len(pull), -1))
-    variances = [float(medians_of(plane.reshape(1, -1))[0]) for plane in (a_variance, b_variance)]
     blank = (pull - median[:, np.newaxis, np.newaxis])[alive][calm]
     images = [np.where(np.isfinite(blank), image[alive][calm], np.nan) for image in (a, b)]
-    return SkySample(median[alive], _width(blank), _correlation(blank), structure[calm], images, variances, blank,
-                     np.isfinite(pull).sum(axis=(1, 2))[alive], shared_noise(run, variances), dead)
+    return SkySample(run, median[alive], _width(blank), structure[calm], images, (a_variance, b_variance), blank,
+                     np.isfinite(pull).sum(axis=(1, 2))[alive], dead)
 
 
 def _spread(x0, x1, y0, y1, size, most):
