@@ -33,7 +33,7 @@ class _Lease:
 def _make_room(size, limit):
     """Give up the oldest spare blocks until one of ``size`` can join them within a limit."""
     while _spare and sum(block.size for block in list(_spare.values())) + size > limit:
-        _spare.pop(next(iter(list(_spare))), None)
+        _spare.pop(next(iter(list(_spare)), None), None)
 
 
 def large_array(shape, dtype=np.float32):

@@ -244,21 +244,38 @@ def test_double_stars_do_not_make_a_psf_vary(profile):
     assert psf.fwhm(600, 500) == pytest.approx(pair.science_psf.fwhm_at(600, 500), rel=0.005)
 
 
-def out_of_focus(image, radius=2.5):
+def out_of_focus(image, radius=2.5, seed=3):
     """The image with each star spread over a ring; noise as independent as it was."""
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    rng, light = np.random.default_rng(3), image.data - np.median(image.data)
+    rng, light = np.random.default_rng(seed), image.data - np.median(image.data)
     ring = np.mean([ndimage.shift(light, (radius * np.sin(a), radius * np.cos(a)), order=1) for a in angles], axis=0)
     return CCDData(ring + rng.normal(400, 20, ring.shape), unit='adu',
                    uncertainty=StdDevUncertainty(np.full(ring.shape, 20.0)))
 
 
-def test_stars_out_of_focus_give_a_warning_that_their_psf_is_not_known(caplog):
-    pair = make_pair((400, 400), seed=3, n_stars=40, n_transients=0, star_flux=(5e4, 2e5))
-    config = hp.HotpantsConfig(ko=0, bgo=0, rkernel=15)
-    for science, words in ((pair.science, False), (out_of_focus(pair.science), True)):
+FOCUS = hp.HotpantsConfig(ko=0, bgo=0, rkernel=15, normalize='i')
+
+
+def focus_pair():
+    return make_pair((400, 400), seed=3, n_stars=40, n_transients=10, transient_snr=(100, 300), star_flux=(5e4, 2e5))
+
+
+def test_a_ring_is_the_psf_of_the_template_under_the_kernel():
+    pair = focus_pair()
+    result = hp.subtract(out_of_focus(pair.science, 3), pair.template, config=FOCUS, stars=pair.stars, n_threads=1)
+    picture, known = result.psf(200, 200), pair.transients
+    middle = len(picture) // 2
+    assert picture[middle, middle] < 0.85 * picture.max()
+    fluxes = [result._scores.measure(x, y)[0] for x, y in zip(known['x'], known['y'], strict=True)]
+    assert np.average(np.array(fluxes) / known['flux'].value, weights=known['flux'].value) == pytest.approx(1, abs=0.02)
+
+
+def test_stars_out_of_focus_in_both_images_give_a_warning_that_their_psf_is_not_known(caplog):
+    pair = focus_pair()
+    for template, words in ((pair.template, False), (out_of_focus(pair.template, seed=4), True)):
         caplog.clear()
-        hp.subtract(science, pair.template, config=config, stars=pair.stars, n_threads=1).psf.fwhm(200, 200)
+        science = out_of_focus(pair.science, 3)
+        hp.subtract(science, template, config=FOCUS, stars=pair.stars, n_threads=1).psf.fwhm(200, 200)
         assert ('does not look like its stars' in caplog.text) == words
 
 

@@ -6,7 +6,7 @@ right, this is how a star looks in the image that was not convolved.
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FEWEST = 3                      # stars that a PSF is measured on
 FOREIGN = 0.08                  # light of stars in the wrong place: they have no profile like that which is fitted
+CLEARLY = 0.5                   # of that, which the stars of the template have at most if these are taken
 FIT_HALF_WIDTH = 25             # of the boxes cut out around stars; the fit chooses by their width what it uses
 
 
@@ -189,7 +190,27 @@ def difference_psf(hot, psf=None):
     if len(used) < FEWEST:                           # the others are stars as well, but vary, or are spoiled
         used = sorted({(s.x, s.y) for run in runs for s in run.substamps(run.direction)})
     stars = [place for place, shaped in zip(used, _have_shapes_of_stars(used, hot), strict=True) if shaped]
-    return FieldPSF(star_profile(runs[0].science, stars if len(stars) >= FEWEST else used), _kernel(runs, 'i'))
+    profile, own = _measured(runs[0], stars if len(stars) >= FEWEST else used)
+    return FieldPSF(profile, _kernel(runs, own))
+
+
+def _measured(run, stars):
+    """Profile of the stars in the science image, or in the template where these look more like one; and which it is.
+
+    The kernel makes rings and trails of round stars.
+    """
+    profile = star_profile(run.science, stars)
+    if profile.missed > FOREIGN:
+        try:
+            other = star_profile(run.template, stars)
+        except InputError:
+            other = profile
+        if other.missed < CLEARLY * profile.missed:
+            log.info('the PSF of the template and the kernel are taken, since stars of the science image have no profile')
+            return replace(other, half_width=max(other.half_width, profile.half_width)), 't'
+        log.warning('warning: the PSF measured on the science image does not look like its stars, %.0f %% of their light '
+                    'is elsewhere: score and fluxes will be off; give psf, a picture of it', 100 * profile.missed)
+    return profile, 'i'
 
 
 def _have_shapes_of_stars(used, hot):
@@ -218,10 +239,6 @@ def star_profile(exposure, positions):
     boxes = star_boxes(exposure, positions, FIT_HALF_WIDTH)
     profile = fit_stars(*boxes, np.array(positions, float), exposure.data.shape, LARGEST_HALF_WIDTH)
     log.info('PSF of the %s measured on %d stars: FWHM %.2f pixels', exposure.name, profile.n_stars, profile.fwhm)
-    if profile.missed > FOREIGN:
-        log.warning('warning: the PSF measured on the %s does not look like its stars, %.0f %% of their light is '
-                    'elsewhere: score and fluxes will be off; give psf, a picture of it', exposure.name,
-                    100 * profile.missed)
     return profile
 
 
