@@ -206,10 +206,11 @@ def _measured(run, stars):
         except InputError:
             other = profile
         if other.missed < CLEARLY * profile.missed:
-            log.info('the PSF of the template and the kernel are taken, since stars of the science image have no profile')
+            log.info('the PSF of the template under the kernel is taken: stars of the science image have no profile')
             return replace(other, half_width=max(other.half_width, profile.half_width)), 't'
-        log.warning('warning: the PSF measured on the science image does not look like its stars, %.0f %% of their light '
-                    'is elsewhere: score and fluxes will be off; give psf, a picture of it', 100 * profile.missed)
+        log.warning('warning: the PSF measured on the science image does not look like its stars, %.0f %% of their '
+                    'light is elsewhere: score and fluxes will be off; give psf, a picture of it',
+                    100 * profile.missed)
     return profile, 'i'
 
 
