@@ -65,6 +65,22 @@ def test_bright_stars_are_found_in_their_place_with_their_width(profile, fwhm, w
     assert_allclose(np.median(stars['fwhm'].value), fwhm, rtol=within)
 
 
+@pytest.mark.parametrize('value', [0.0, 5.0, 412.5])
+def test_an_area_of_one_value_without_a_mask_hides_no_stars_and_makes_none(value):
+    pair = make_pair((400, 400), seed=2, n_transients=0)
+    image = pair.science.data.copy()
+    image[:, :130] = value
+    found = find_stars(image)
+    assert found.meta['fwhm'] == pytest.approx(3.6, rel=0.1)
+    assert found['x_centroid'].min() > 130
+    right = pair.stars['x'] > 150
+    bright = right & (pair.stars['flux'] > np.quantile(pair.stars['flux'], 0.6))
+    places = [np.column_stack([table[x], table[y]]) for table, x, y in (
+        (found, 'x_centroid', 'y_centroid'), (pair.stars[bright], 'x', 'y'))]
+    distance, _ = KDTree(places[0]).query(places[1])
+    assert np.mean(distance < 2) > 0.8
+
+
 def test_nothing_else_is_found(pair):
     assert distances(positions(find_stars(pair.science)), all_stars(pair)).max() < 2
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..stamps.peaks import filled_value
+
 __all__ = ['ImageFacts', 'header_number', 'look_at']
 
 SATURATION_KEYS = ('SATURATE', 'SATURATI', 'SATLEVEL', 'SATUR', 'DATAMAX', 'ESATUR')
@@ -13,8 +15,6 @@ FWHM_KEYS = ('FWHM', 'PSF_FWHM', 'SEEPIX', 'SEEING_PIX')
 SAMPLE = 200_000
 FLAT_TOP = 0.01, 6           # so many pixels within that fraction of the highest one are no star's summit
 LOWEST = 10.0                # sky sigmas below the sky that a valid pixel may lie
-FILLED = 0.01, 0.5, 10       # least and largest part of the pixels, and how many times that of any other value, of one
-                             # that stands for nothing
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,9 @@ def look_at(frame):
     """
     good = frame.data.ravel() if frame.flags is None else frame.data[frame.flags == 0]
     values = np.sort(good[::max(1, len(good) // SAMPLE)].astype(float))
-    sky, sigma = _sky(_without_filled(values))
+    sky, sigma = _sky(values[values != filled_value(values)])
     saturation, rule = _saturation(frame, good, sky)
     return ImageFacts(frame.name, sky, sigma, saturation, rule, *_noise_model(frame, sky, sigma))
-
-
-def _without_filled(values):
-    """Sorted values but for one that far more pixels have than any other: areas without data, that no mask tells of."""
-    each, counts = np.unique(values, return_counts=True)
-    most = np.argmax(counts)
-    least, largest, times = FILLED
-    filled = (counts[most] > max(least * len(values), times * np.max(np.delete(counts, most), initial=0))
-              and counts[most] < largest * len(values))
-    return values[values != each[most]] if filled else values
 
 
 def _sky(values):

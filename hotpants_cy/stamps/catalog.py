@@ -8,7 +8,7 @@ import numpy as np
 from ..checks import checked, integer, or_none, positive, real
 from ..exceptions import InputError
 from ..inputs.frame import as_frame
-from .peaks import Peaks, Sky, boxes_around
+from .peaks import Peaks, Sky, boxes_around, filled_value
 from .positions import pixel_positions
 from .shapes import FWHM_OF_SIGMA, cutouts
 
@@ -23,6 +23,7 @@ SHARP = 0.6               # the same, over what the least favourable place of a 
 NARROW = 0.7              # FWHM of a source over that of stars: cosmic rays lie below
 SAME_SIZE = 0.2           # what the logarithms of the sizes of stars may differ by
 CORE = 0.6                # sigma of the weight over that of the stars: the wings of a Moffat profile count little
+SAMPLE = 200_000          # pixels that tell a value that stands for nothing
 LONG = 4.0                # sigma in pixels of the weight that tells trails from stars
 TRAIL = 0.85, 0.35        # of its variance: more along, and less across, has what goes on where the weight ends
 LOPSIDED = 1.5            # pixels that the centroid of a trail is off its ridge, at most
@@ -154,7 +155,10 @@ def _bad_pixels(frame, mask):
         if mask.shape != frame.shape:
             raise InputError(f'the mask has shape {mask.shape}, the image {frame.shape}: they must be the same')
         bad |= mask > 0
-    return bad
+    some = np.s_[::max(1, bad.size // SAMPLE)]
+    values = frame.data.reshape(-1)[some][~bad.reshape(-1)[some]]
+    filled = filled_value(values) if len(values) else np.nan
+    return bad if np.isnan(filled) else bad | (frame.data == filled)
 
 
 def _moments(over, sigma, iterations, adapt):

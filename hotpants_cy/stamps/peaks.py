@@ -8,13 +8,25 @@ import numpy as np
 
 from .shapes import cutouts
 
-__all__ = ['Peaks', 'Sky', 'boxes_around']
+__all__ = ['Peaks', 'Sky', 'boxes_around', 'filled_value']
 
 BLOCK = 3                 # pixels on a side of the blocks whose maxima are looked at, odd
 SKY_BOX = 64              # pixels on a side of the boxes that the sky is measured in
 FLAT = 0.01               # relative to the peak, what the pixels of a flat top differ by
 LEVEL = 0.8               # of the highest peak: flat tops lower than that are none
+FILLED = 0.01, 0.5, 10    # least and largest part of the pixels, and how many times that of any other value, of one
+                          # that stands for nothing
 SAME_LEVEL = 0.95         # of the lowest flat top: peaks above are cut off too
+
+
+def filled_value(values):
+    """The value that far more pixels have than any other, as areas without data that no mask tells of; NaN of none."""
+    each, counts = np.unique(values, return_counts=True)
+    most = np.argmax(counts)
+    least, largest, times = FILLED
+    filled = (counts[most] > max(least * len(values), times * np.max(np.delete(counts, most), initial=0))
+              and counts[most] < largest * len(values))
+    return each[most] if filled else np.nan
 
 
 @dataclass(frozen=True)
