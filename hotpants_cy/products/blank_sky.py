@@ -29,7 +29,7 @@ FAR = 5.0                            # errors beyond which a box counts no more
 SURE = 2.0                           # standard errors that an excess must have
 FEWEST = 100                         # independent fluxes that tell a scatter
 FOUND = 5.0                          # sigmas of a source
-MOST, COMPACT = 0.3, 2.5             # part of blank sky that sources may have; their surroundings over what stands out
+MOST, COMPACT = 0.5, 2.5             # part of blank sky that sources may have; their surroundings over what stands out
 FAINT_STARS = 0.03                   # what these, unseen in a single pixel, can add to it
 SAMPLED = 97                         # one pixel of so many for the median of a plane
 NORMAL = 1.4826                      # standard deviation over median absolute deviation of a Gaussian
@@ -100,13 +100,10 @@ def sky_left(difference, field, fwhm):
     float32 array (ny, nx) or None
         None if there is no more than noise.
     """
-    from scipy.ndimage import maximum_filter
     if not field.good.any():
         return None
     boxes = Boxes(difference.shape, float(np.clip(PSF_WIDTHS * fwhm, *CELLS)))
-    with np.errstate(invalid='ignore'):
-        loud = field.good & (np.abs(difference) > LOUD * field.noise)
-    sky = field.good & ~maximum_filter(loud, 1 + 2 * math.ceil(fwhm / 2))
+    sky = field.good & ~_loud(difference, field, fwhm)
     (ny, nx), (x0, y0) = difference.shape, field.origin
     with np.errstate(divide='ignore', invalid='ignore'):     # of no noise nothing is known
         of_means = field.autocorrelation(x0 + nx // 2, y0 + ny // 2).sum().clip(0)   # variance; 1 of independent pixels
@@ -126,6 +123,22 @@ def sky_left(difference, field, fwhm):
     log.info('sky of the difference: its level in boxes of %.0f pixels varies %.1f times as much as noise lets it, and '
              'is taken off for score and flux', boxes.cell, np.sqrt(excess))
     return boxes.blended(levels)
+
+
+def _loud(difference, field, fwhm):
+    """Pixels of sources: those that stand out by themselves, or with those within half a FWHM, and what is near."""
+    from scipy.ndimage import maximum_filter, uniform_filter
+    with np.errstate(divide='ignore', invalid='ignore'):
+        pull = np.where(field.good & (field.noise > 0), difference / field.noise, 0)
+    pull[~np.isfinite(pull)] = 0
+    loud = np.abs(pull) > LOUD
+    near = maximum_filter(loud, 1 + 2 * math.ceil(fwhm / 2))
+    # what is wide need not be bright in any pixel
+    means = uniform_filter(pull, 1 + 2 * round(fwhm / 2))
+    sample = means[field.good][::SAMPLED]
+    middle = np.median(sample)
+    width = NORMAL * np.median(np.abs(sample - middle))
+    return near | maximum_filter(np.abs(means - middle) > LOUD * width, 1 + 2 * math.ceil(fwhm / 2))
 
 
 def fwhm_of(area):
