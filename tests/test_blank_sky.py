@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
+from scipy import ndimage
 
 import hotpants_cy as hp
 from hotpants_cy.datasets import make_pair, positions_of
@@ -127,6 +128,33 @@ def test_a_bright_source_is_not_its_own_sky(plain, pair):
     there[N // 2 - half:N // 2 + half + 1, N // 2 - half:N // 2 + half + 1] += flux * psf
     change = sky_left(there, field, 3.6) - sky_left(difference, field, 3.6)
     assert change[N // 2, N // 2] / np.sum(psf**2) < 0.005 * flux
+
+
+def test_wide_sources_that_no_pixel_shows_are_not_their_own_sky(plain):
+    (run,), (field,) = plain._hot.live_regions, plain.noise.fields
+    noise, fwhm = np.nanmedian(field.noise), 9.0
+    v, u = np.mgrid[-40:41, -40:41]
+    psf = np.exp(-4 * np.log(2) * (u * u + v * v) / fwhm**2)
+    psf /= psf.sum()
+    flux = 14 * noise / np.sqrt(np.sum(psf**2))
+    assert flux * psf.max() < 2.2 * noise
+    difference = run.products.difference + 0.2 * np.float32(noise)
+    there, places = difference.copy(), [(y, x) for y in range(60, N - 60, 90) for x in range(60, N - 60, 90)]
+    for y, x in places:
+        there[y - 40:y + 41, x - 40:x + 41] += flux * psf
+    change = sky_left(there, field, fwhm) - sky_left(difference, field, fwhm)
+    assert np.mean([change[place] for place in places]) / np.sum(psf**2) < 0.01 * flux
+
+
+def test_many_sources_are_no_scatter_of_the_sky():
+    rng, blank = np.random.default_rng(4), np.ones((400, 400), bool)
+    score = ndimage.gaussian_filter(rng.normal(0, 1, blank.shape), 4)
+    score /= score.std()
+    v, u = np.mgrid[-30:31, -30:31]
+    for y in range(50, 351, 50):
+        for x in range(50, 351, 50):
+            score[y - 30:y + 31, x - 30:x + 31] += 30 * np.exp(-(u * u + v * v) / (4 * 4.0**2))
+    assert scatter_beyond_noise(score.astype(np.float32), blank, 4 * np.pi * 4.0**2) == 1
 
 
 def test_where_no_pixel_is_good_no_sky_is_taken_off(plain):
