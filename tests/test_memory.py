@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,3 +146,13 @@ def test_what_used_memory_holds_does_not_show(pair):
         block[...] = 0xff
     for plane, copy in zip(planes(subtract(pair)), expected, strict=True):
         np.testing.assert_array_equal(plane, copy)
+
+
+def test_subtractions_in_threads_at_the_same_time_do_not_share_memory(pair):
+    expected = [plane.copy() for plane in planes(subtract(pair))]
+
+    def repeated(_):
+        return all(np.array_equal(plane, copy, equal_nan=plane.dtype.kind == 'f')
+                   for _ in range(2) for plane, copy in zip(planes(subtract(pair)), expected, strict=True))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(repeated, range(8))) == [True] * 8
