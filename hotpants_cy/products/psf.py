@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 FEWEST = 3                      # stars that a PSF is measured on
 FOREIGN = 0.08                  # light of stars in the wrong place: they have no profile like that which is fitted
+STARS_PER_TERM = 3              # of the variation of a kernel that is believed to make the PSF
 CLEARLY = 0.5                   # of that, which the stars of the template have at most if these are taken
 FIT_HALF_WIDTH = 25             # of the boxes cut out around stars; the fit chooses by their width what it uses
 
@@ -197,7 +198,7 @@ def difference_psf(hot, psf=None):
 def _measured(run, stars):
     """Profile of the stars in the science image, or in the template where these look more like one; and which it is.
 
-    The kernel makes rings and trails of round stars.
+    The kernel makes rings and trails of round stars, if there are enough to know it.
     """
     profile = star_profile(run.science, stars)
     if profile.missed > FOREIGN:
@@ -205,7 +206,8 @@ def _measured(run, stars):
             other = star_profile(run.template, stars)
         except InputError:
             other = profile
-        if other.missed < CLEARLY * profile.missed:
+        known = run.fit.n_used >= STARS_PER_TERM * len(run.fit.model.varying.T)
+        if known and other.missed < CLEARLY * profile.missed:
             log.info('the PSF of the template under the kernel is taken: stars of the science image have no profile')
             return replace(other, half_width=max(other.half_width, profile.half_width)), 't'
         log.warning('warning: the PSF measured on the science image does not look like its stars, %.0f %% of their '
