@@ -10,7 +10,7 @@ from .inputs.image import to_image
 from .kernel.application import convolved_psf, mark_unusable
 from .pipeline import Hotpants, checked_config
 from .products.difference import convolved_planes
-from .products.psf import star_profile
+from .subtraction import psf_in_the_middle
 
 __all__ = ['match_psf']
 
@@ -98,15 +98,7 @@ def _psf(hot):
     ny, nx = hot.science.shape
     if hot.template.psf is not None:
         return convolved_psf(hot.template.psf, hot.kernel.image(nx // 2, ny // 2))
-    if hot.science.psf is not None:
-        psf = np.asarray(hot.science.psf, float)
-    else:
-        stars = [(s.x, s.y) for run in hot.live_regions for s in run.used_substamps()]
-        if len(stars) < 3:
-            return None
-        profile = star_profile(hot.region.science, stars)
-        psf = profile.draw(nx / 2, ny / 2, 0.0, 0.0, profile.half_width)
-    return psf / psf.sum()
+    return psf_in_the_middle(hot)                    # a difference has that of the image that is not convolved
 
 
 def _cards(hot, background):

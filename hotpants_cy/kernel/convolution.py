@@ -60,5 +60,3 @@ class Convolution(NamedTuple):
         image, variance, _ = self.planes
         loops('pixels').fill_frame(image, half, fill, self.n_threads)
         loops('pixels').fill_frame(variance, half, 0, self.n_threads)
-
-

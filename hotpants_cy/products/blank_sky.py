@@ -131,14 +131,13 @@ def _loud(difference, field, fwhm):
     with np.errstate(divide='ignore', invalid='ignore'):
         pull = np.where(field.good & (field.noise > 0), difference / field.noise, 0)
     pull[~np.isfinite(pull)] = 0
-    loud = np.abs(pull) > LOUD
-    near = maximum_filter(loud, 1 + 2 * math.ceil(fwhm / 2))
     # what is wide need not be bright in any pixel
     means = uniform_filter(pull, 1 + 2 * round(fwhm / 2))
     sample = means[field.good][::SAMPLED]
     middle = np.median(sample)
     width = NORMAL * np.median(np.abs(sample - middle))
-    return near | maximum_filter(np.abs(means - middle) > LOUD * width, 1 + 2 * math.ceil(fwhm / 2))
+    loud = (np.abs(pull) > LOUD) | (np.abs(means - middle) > LOUD * width)
+    return maximum_filter(loud, 1 + 2 * math.ceil(fwhm / 2))
 
 
 def fwhm_of(area):

@@ -206,7 +206,7 @@ def _measured(run, stars):
             other = star_profile(run.template, stars)
         except InputError:
             other = profile
-        known = run.fit.n_used >= STARS_PER_TERM * len(run.fit.model.varying.T)
+        known = run.fit.n_used >= STARS_PER_TERM * run.fit.model.varying.shape[1]
         if known and other.missed < CLEARLY * profile.missed:
             log.info('the PSF of the template under the kernel is taken: stars of the science image have no profile')
             return replace(other, half_width=max(other.half_width, profile.half_width)), 't'
