@@ -102,7 +102,7 @@ def _drawn(spline, dx, dy, side):
     from scipy.ndimage import map_coordinates
     half, middle, h = side // 2, len(spline) // 2, 0.05
     offsets = np.arange(-half, half + 1) + middle
-    # the source itself, and moved to and fro in x and in y
+    # the source itself, and moved either way in x and in y
     x, y = (offsets - np.array(moved)[:, np.newaxis] for moved in ((dx, dx + h, dx - h, dx, dx),
                                                                    (dy, dy, dy, dy + h, dy - h)))
     places = np.broadcast_arrays(y[:, :, np.newaxis], x[:, np.newaxis])
