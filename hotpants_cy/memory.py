@@ -30,9 +30,13 @@ class _Lease:
             _spare[id(self.block)] = self.block
 
 
+def _spare_bytes():
+    return sum(block.size for block in list(_spare.values()))
+
+
 def _make_room(size, limit):
     """Give up the oldest spare blocks until one of ``size`` can join them within a limit."""
-    while _spare and sum(block.size for block in list(_spare.values())) + size > limit:
+    while _spare and _spare_bytes() + size > limit:
         _spare.pop(next(iter(list(_spare)), None), None)
 
 
@@ -62,7 +66,7 @@ def large_array(shape, dtype=np.float32):
     block = next((block for block in (_spare.pop(key, None) for key in fitting) if block is not None), None)
     if block is None:
         # what is spare makes room for it, so that no call needs more memory than the one before
-        _make_room(size, sum(block.size for block in list(_spare.values())))
+        _make_room(size, _spare_bytes())
         block = np.empty(size, np.uint8)
     return np.asarray(_Lease(block))[:size].view(dtype).reshape(shape)
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..exceptions import DeconvolutionWarning, NoiseModelWarning, RegistrationWarning
 from .expectations import EXPECTATIONS
 from .kernel_shape import kernel_shape
-from .quality import enough_stars, star_measures
+from .quality import enough_stars, sky_width, star_measures
 from .samples import median_of
 from .sky import sample_sky
 from .stars import sample_stars
@@ -133,7 +133,7 @@ def warn_if_noise_contradicted(hot, *, stacklevel=2):
     for boxes in (GLANCE, LOOK):
         most = max(boxes // len(hot.live_regions), FEWEST)
         skies = [sky for sky in (sample_sky(run, most) for run in hot.live_regions) if sky]
-        width = median_of(np.concatenate([sky.width for sky in skies])) if skies else np.nan
+        width = sky_width(skies)
         crowded = skies and np.nanmedian(np.concatenate([sky.structure for sky in skies])) > CROWDED
         if not np.isfinite(width) or low <= width <= (TELLING if crowded else high):
             return

@@ -222,6 +222,11 @@ def enough_stars(run):
     return float(max(5, (ko + 1) * (ko + 2))) if run.sides else 0.0
 
 
+def sky_width(skies):
+    """Scatter of the sky over its noise, of the boxes of all regions; NaN of none."""
+    return median_of(np.concatenate([sky.width for sky in skies])) if skies else np.nan
+
+
 def sky_measures(skies):
     """Numbers from the boxes of sky of all regions."""
     if not skies:
@@ -230,7 +235,7 @@ def sky_measures(skies):
     def together(name):
         return np.concatenate([getattr(sky, name) for sky in skies])
 
-    width = median_of(together('width'))
+    width = sky_width(skies)
     excess = np.concatenate([sky.correlation - sky.expected_correlation for sky in skies])
     medians = together('median')
     # a median scatters by pi / 2 more than a mean

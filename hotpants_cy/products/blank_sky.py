@@ -133,11 +133,15 @@ def _loud(difference, field, fwhm):
     pull[~np.isfinite(pull)] = 0
     # what is wide need not be bright in any pixel
     means = uniform_filter(pull, 1 + 2 * round(fwhm / 2))
-    sample = means[field.good][::SAMPLED]
-    middle = np.median(sample)
-    width = NORMAL * np.median(np.abs(sample - middle))
+    middle, width = _middle_and_width(means[field.good][::SAMPLED])
     loud = (np.abs(pull) > LOUD) | (np.abs(means - middle) > LOUD * width)
     return maximum_filter(loud, 1 + 2 * math.ceil(fwhm / 2))
+
+
+def _middle_and_width(values):
+    """Median, and standard deviation from the median absolute deviation."""
+    middle = np.median(values)
+    return float(middle), NORMAL * float(np.median(np.abs(values - middle)))
 
 
 def fwhm_of(area):
@@ -176,5 +180,5 @@ def scatter_beyond_noise(score, blank, area):
     if n < FEWEST:
         return 1.0
     values = values[::max(1, len(values) // 500_000)]
-    width = NORMAL * float(np.median(np.abs(values - np.median(values))))
+    _, width = _middle_and_width(values)
     return width if width > 1 + FAINT_STARS + SURE * 1.17 / np.sqrt(n) else 1.0

@@ -7,7 +7,6 @@ import numpy as np
 from ..exceptions import InputError, MismatchError
 from ..inputs.bits import Bits
 from ..instructions import loops
-from ..memory import Memory
 from .filters import FilterField, nodes
 
 __all__ = ['Products', 'convolve_again', 'fill_bad', 'subtract_region']
@@ -94,7 +93,6 @@ def convolved_planes(model, source, region, config, n_threads=1, memory=None):
     """
     cut = region.buffered
     data, variance, _ = source.planes(cut)
-    memory = memory or Memory()
     flags = source.flags(cut, n_threads, memory=memory)
     convolved, variance, flags = model.convolve_planes(
         data, variance if variance.size else None, flags, noise=source.noise, fill=config.single('fillval'),

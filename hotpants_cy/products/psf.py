@@ -18,7 +18,7 @@ from ..stamps.vetting import WIDER, size_of_stars
 from .given_psf import LARGEST_HALF_WIDTH, check_psf
 from .starfit import fit_stars
 
-__all__ = ['FieldPSF', 'difference_psf', 'star_boxes', 'star_profile']
+__all__ = ['FieldPSF', 'difference_psf', 'star_boxes']
 
 log = logging.getLogger(__name__)
 

@@ -156,8 +156,7 @@ def _bad_pixels(frame, mask):
             raise InputError(f'the mask has shape {mask.shape}, the image {frame.shape}: they must be the same')
         bad |= mask > 0
     some = np.s_[::max(1, bad.size // SAMPLE)]
-    values = frame.data.reshape(-1)[some][~bad.reshape(-1)[some]]
-    filled = filled_value(values) if len(values) else np.nan
+    filled = filled_value(frame.data.reshape(-1)[some][~bad.reshape(-1)[some]])
     return bad if np.isnan(filled) else bad | (frame.data == filled)
 
 

@@ -21,6 +21,8 @@ SAME_LEVEL = 0.95         # of the lowest flat top: peaks above are cut off too
 
 def filled_value(values):
     """The value that far more pixels have than any other, as areas without data that no mask tells of; NaN of none."""
+    if not len(values):
+        return np.nan
     each, counts = np.unique(values, return_counts=True)
     most = np.argmax(counts)
     least, largest, times = FILLED
