@@ -234,9 +234,10 @@ class RegionalSubtraction:
 
     def _memory_left(self):
         """Memory of what is large, and not needed any more."""
-        left = self._mask, *(design.vectors for design in self._designs.values())
+        left = [] if self._mask is None else [self._mask]
+        left += [block for design in self._designs.values() for block in design.vectors.memory]
         self._mask, self._designs = None, {}
-        return Memory(*(array for array in left if array is not None))
+        return Memory(*left)
 
     def restore_convolved(self):
         """Make the convolved image of the products again if it was not kept."""

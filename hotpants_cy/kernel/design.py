@@ -1,4 +1,4 @@
-"""The least squares problem of one direction: vectors of every substamp, normal equations, solutions, merits."""
+"""The least squares problem of one direction: vectors of every substamp, normal equations, merits."""
 
 import copy
 import logging
@@ -8,13 +8,14 @@ import numpy as np
 from ..exceptions import SingularFitError, TooFewStampsError
 from ..inputs.bits import Bits
 from ..instructions import loops
-from ..memory import large_array
 from ..stamps.statistics import GOOD, SectionStatistics
 from ..words import counted
+from .factors import Factors
 from .model import KernelModel
 from .spatial import Monomials
+from .vectors import Vectors
 
-__all__ = ['Design', 'Factors', 'solve_system']
+__all__ = ['Design']
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Design:
         self.terms, self.background_terms = Monomials(config.ko), Monomials(config.bgo)
         n, size = len(stamps), config.substamp_width
         n_total = len(basis) + len(self.background_terms)
-        self.vectors = large_array((n, len(basis), size * size), float)
+        self.vectors = Vectors(n, (len(basis), size * size), self.source_data.nbytes)
         self.gram = np.empty((n, n_total, n_total))
         self.rhs = np.empty((n, n_total))
         self.variance = np.empty((n, size, size), np.float32)
@@ -82,18 +83,24 @@ class Design:
         size, half, compiled = self.config.substamp_width, self.config.rss, loops('products')
         work = np.empty((self.n_threads, compiled.work_size(self.gram.shape[1], size)))
         at_a_time = 16 * self.n_threads             # so that vectors are still at hand when their products are taken
-        for k in range(0, len(slots), at_a_time):
-            some = xs[k:k + at_a_time], ys[k:k + at_a_time], slots[k:k + at_a_time], half
-            self.basis.convolve(self.source_data, *some, self.vectors, self.n_threads)
-            compiled.products(self.target_data, *some, self.config.bgo, self.vectors, self.gram, self.rhs, work)
+        for which, inside, rows, vectors in self.vectors.blocks_of(slots):
+            for k in range(0, len(which), at_a_time):
+                some = which[k:k + at_a_time]
+                places = xs[some], ys[some], inside[k:k + at_a_time], half
+                self.basis.convolve(self.source_data, *places, vectors, self.n_threads)
+                compiled.products(self.target_data, *places, self.config.bgo, vectors, self.gram[rows], self.rhs[rows],
+                                  work)
         corners = np.stack([xs, ys], axis=1) + self.region.origin - half
         self.variance[slots] = self.source.variances(corners, size) + self.target.variances(corners, size)
 
     def convolved(self, slots, coefficients):
         """Substamps at ``slots``, each under the kernel with its row of coefficients, (n, pixels)."""
-        out = np.empty((len(slots), self.vectors.shape[2]))
-        loops('products').combinations(self.vectors, np.asarray(slots, np.int32), np.ascontiguousarray(coefficients),
-                                       out, self.n_threads)
+        out = np.empty((len(slots), self.vectors.n_pixels))
+        for which, inside, _, vectors in self.vectors.blocks_of(np.asarray(slots, np.int32)):
+            some = np.empty((len(which), out.shape[1]))
+            loops('products').combinations(vectors, inside, np.ascontiguousarray(coefficients[which]), some,
+                                           self.n_threads)
+            out[which] = some
         return out
 
     def _core_variances(self):
@@ -255,10 +262,13 @@ class Design:
         if kind != 'v':
             return np.array([self._scatter(*item, mask, kind)
                              for item in zip(slots, xs, ys, coefficients, background, strict=True)])
-        merits = np.empty(len(slots))
-        loops('substamps').variance_merits(self.target_data, mask, xs, ys, slots, self.config.rss, self.vectors,
-                                           coefficients, background, self.variance, merits,
-                                           np.empty((self.n_threads, self.config.substamp_width**2), np.float32))
+        merits, work = np.empty(len(slots)), np.empty((self.n_threads, self.config.substamp_width**2), np.float32)
+        for which, inside, rows, vectors in self.vectors.blocks_of(slots):
+            some = np.empty(len(which))
+            loops('substamps').variance_merits(self.target_data, mask, xs[which], ys[which], inside, self.config.rss,
+                                               vectors, coefficients[which], background[which], self.variance[rows],
+                                               some, work)
+            merits[which] = some
         return merits
 
     def _scatter(self, slot, x, y, coefficients, background, mask, kind):
@@ -275,26 +285,3 @@ class Design:
                                selection, cutout=True)
         value = section.sd if kind == 's' else section.fwhm
         return value if code == 0 and 0 <= value < 1e10 else -1
-
-
-class Factors:
-    """A matrix factorised in its own memory, for several right hand sides."""
-
-    def __init__(self, matrix):
-        self.matrix, self.pivots = matrix, np.empty(len(matrix), np.int32)
-        self.regular = loops('equations').factorise(matrix, np.empty(len(matrix)), self.pivots)
-
-    def solve(self, vector):
-        """Solution, in the memory of ``vector``."""
-        loops('equations').solve(self.matrix, self.pivots, vector)
-        return vector
-
-    def solution(self, vector):
-        """The same, but None if there is no finite one."""
-        solution = self.solve(vector) if self.regular else None
-        return solution if solution is not None and np.isfinite(solution).all() else None
-
-
-def solve_system(matrix, vector):
-    """Solution of a symmetric system, overwriting it; None if there is no finite one."""
-    return Factors(matrix).solution(vector)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..stamps.shapes import cutouts
-from .design import solve_system
+from .factors import solve_system
 from .fourier import convolve_stack
 
 __all__ = ['predicted_chi2']

@@ -14,7 +14,8 @@ from ..exceptions import SingularFitError
 from ..instructions import loops
 from ..words import counted
 from .covariance import bias_of_noise, fit_covariance
-from .design import Design, Factors
+from .design import Design
+from .factors import Factors
 from .weighing import Sight, Weighing, chi2
 from .weighted_sky import Sky
 
@@ -105,10 +106,14 @@ class WeightedDesign(Design):
         n, size, n_total = len(sight.slots), self.config.substamp_width, self.gram.shape[1]
         gram, rhs = np.empty((n, n_total, n_total)), np.empty((n, n_total))
         (ny, nx), (xs, ys) = self.target_data.shape, self._positions(sight.slots)
-        loops('products').weighted_products(
-            np.where(weights > 0, sight.target, 0), np.sqrt(weights), xs, ys, sight.slots.astype(np.int32),
-            self.config.rss, self.config.bgo, 0.5 * nx, 0.5 * ny, self.vectors, gram, rhs,
-            np.empty((self.n_threads, loops('products').work_size(n_total, size))))
+        targets, roots = np.where(weights > 0, sight.target, 0), np.sqrt(weights)
+        work = np.empty((self.n_threads, loops('products').work_size(n_total, size)))
+        for which, inside, _, vectors in self.vectors.blocks_of(sight.slots.astype(np.int32)):
+            some = np.empty((len(which), n_total, n_total)), np.empty((len(which), n_total))
+            loops('products').weighted_products(
+                targets[which], roots[which], xs[which], ys[which], inside, self.config.rss, self.config.bgo, 0.5 * nx,
+                0.5 * ny, vectors, *some, work)
+            gram[which], rhs[which] = some
         return gram, rhs
 
     def _noise_products(self, sight, weights):
