@@ -41,7 +41,8 @@ def test_no_substamps_need_no_memory():
     assert list(found.blocks_of(np.array([], np.int32))) == []
 
 
-@pytest.mark.parametrize('settings', [{'force_convolve': 't'}, {'force_convolve': 'b'}, {'weights': True, 'robust': 'tukey'}],
+@pytest.mark.parametrize('settings', [{'force_convolve': 't'}, {'force_convolve': 'b'},
+                                      {'weights': True, 'robust': 'tukey'}],
                          ids=['one direction', 'both', 'weighted'])
 def test_results_do_not_depend_on_the_blocks(monkeypatch, settings):
     pair, config = make_pair((256, 256), seed=3, n_stars=60), HotpantsConfig(nstampx=6, nstampy=6, **settings)
