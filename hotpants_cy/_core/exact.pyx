@@ -5,12 +5,16 @@ Blocks of pixels are worked on here too, but only to keep pixels near the proces
 is a polynomial ``A_0 + d (A_1 + d (A_2 + ...))`` in the distance d to the middle of the block.  The image is convolved
 with each A: near the middle of the kernel in double precision, and in single precision further out, where the taps are
 so small that no sum can exceed the noise; then its rounding is less than a millionth of it.  So is the variance, with
-the coefficients of the polynomial squared, and only where these can change its seventh digit.
+the coefficients of the polynomial squared, and only where these can change its seventh digit.  Two outputs of the image
+next to each other share a third of the products in single precision (`exact_thirds.pxi`); digits of the variance would
+suffer near bright stars.
 """
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, fabs, sqrt
+from libc.string cimport memcpy
 
 include "exact_tiles.pxi"
+include "exact_thirds.pxi"
 include "footprints.pxi"
 
 cdef enum:
@@ -30,6 +34,7 @@ cdef struct Kernel:
     int order
     Py_ssize_t width
     Py_ssize_t area
+    Py_ssize_t plane           # taps of each plane in single precision
     const double *x            # normalised positions of columns and rows
     const double *y
 
@@ -40,6 +45,7 @@ cdef struct Block:
     Py_ssize_t nx
     Py_ssize_t ny
     Py_ssize_t stride          # of the source pixels that the block sees
+    Py_ssize_t plane           # of those of each product
     double middle_x            # normalised position where the distances are 0
     double middle_y
     double size                # of the kernel there: root of the sum of the squares
@@ -57,14 +63,21 @@ cdef struct Block:
     double *weights            # 0 for bad source pixels, else 1; or the variance in double precision
     double *good               # sums of weights of a row
     double *total
-    float *single_terms        # of the kernel in single precision
-    float *taps                # all A of the rows of a tile
-    float *squares             # and of the kernel squared
-    float *singles             # image and variance in single precision
+    float *single_terms        # of the kernel in single precision, three planes of each
+    float *masks               # 0 for those of each A that the image needs in double precision, else 1
+    float *taps                # all A of the rows of a tile, all planes of each
+    float *squares             # what multiplies the powers of the distance in the kernel squared, three planes of each
+    float *singles             # a row of source pixels,
+    float *even_odd            # and its even and odd columns
+    float *image_planes        # source pixels of each product
     float *variance
     float *distances
-    float *partial             # sums of the rows of a tile in single precision
+    float *products            # sums of the rows of a tile, of each product
+    float *partial             # and of all together
     float *variances
+    pattern *of_image          # all taps of each A, or none where all need double precision
+    pattern *of_squares        # the taps of each term of the kernel squared that matter
+    place *places              # of all these patterns
     int *n_double              # rings of taps of each A that need double precision
     int *n_squares             # and of each term of the kernel squared that matter
     int *n_all                 # and all there are
@@ -87,8 +100,9 @@ cdef inline Py_ssize_t term(int order, int p, int q) noexcept nogil:
 cdef Py_ssize_t lay_out(Block *b, int order, Py_ssize_t width, double *work) noexcept nogil:
     """Divide the work memory of one thread; return how much there must be."""
     cdef Py_ssize_t area = width * width, patch = (ROWS + width - 1) * (COLUMNS + width - 1)
-    cdef Py_ssize_t row = (ROWS + width - 1) * COLUMNS
+    cdef Py_ssize_t row = (ROWS + width - 1) * COLUMNS, plane = plane_size(width)
     b.stride = COLUMNS + width - 1
+    b.plane = (ROWS + width - 1) * 2 * half_row(width)
     b.terms = work
     b.totals = b.terms + n_terms(order) * area
     b.of_level = b.totals + n_terms(order)
@@ -103,15 +117,22 @@ cdef Py_ssize_t lay_out(Block *b, int order, Py_ssize_t width, double *work) noe
     b.weights = b.image + patch
     b.good = b.weights + patch
     b.total = b.good + COLUMNS
-    b.single_terms = <float *> (b.total + COLUMNS)
-    b.taps = b.single_terms + n_terms(order) * area
-    b.squares = b.taps + TILE_ROWS * (order + 1) * area
-    b.singles = b.squares + TILE_ROWS * (2 * order + 1) * area
-    b.variance = b.singles + patch
+    b.of_image = <pattern *> (b.total + COLUMNS)
+    b.of_squares = b.of_image + order + 1
+    b.single_terms = <float *> (b.of_squares + 2 * order + 1)
+    b.masks = b.single_terms + n_terms(order) * 3 * plane
+    b.taps = b.masks + (order + 1) * 3 * plane
+    b.squares = b.taps + TILE_ROWS * (order + 1) * PLANES * plane
+    b.singles = b.squares + TILE_ROWS * (2 * order + 1) * 3 * plane
+    b.even_odd = b.singles + b.stride
+    b.image_planes = b.even_odd + 2 * (half_row(width) + MARGIN)
+    b.variance = b.image_planes + PRODUCTS * b.plane
     b.distances = b.variance + patch
-    b.partial = b.distances + COLUMNS
+    b.products = b.distances + COLUMNS
+    b.partial = b.products + (order + 1) * PRODUCTS * TILE_ROWS * PAIRS
     b.variances = b.partial + TILE_ROWS * COLUMNS
-    b.n_double = <int *> (b.variances + TILE_ROWS * COLUMNS)
+    b.places = <place *> (b.variances + TILE_ROWS * COLUMNS)
+    b.n_double = <int *> (b.places + plane + (2 * order + 1) * area)
     b.n_squares = b.n_double + order + 1
     b.n_all = b.n_squares + 2 * order + 1
     b.enough = b.n_all + order + 1
@@ -130,67 +151,7 @@ def work_size(int order, Py_ssize_t width):
 
 
 include "exact_kernel.pxi"
-
-
-# -- pixels of a block --------------------------------------------------------------------------------
-
-cdef void gather_variance(const float[:, ::1] image, const float[:, ::1] variance, double inverse_gain,
-                          double read_variance, const Kernel *k, const Block *b) noexcept nogil:
-    """Variance of the source pixels of a block."""
-    cdef Py_ssize_t x, y, half = k.width // 2, n = b.nx + k.width - 1
-    cdef const float *row
-    cdef float *out
-    for y in range(b.ny + k.width - 1):
-        out = b.variance + y * b.stride
-        if variance.shape[0] > 0:
-            row = &variance[b.y0 - half + y, b.x0 - half]
-            for x in range(n):
-                out[x] = row[x]
-        else:
-            row = &image[b.y0 - half + y, b.x0 - half]
-            for x in range(n):
-                out[x] = <float> (fabs(<double> row[x]) * inverse_gain + read_variance)
-        for x in range(n, b.stride):
-            out[x] = 0
-
-
-cdef void find_range(const Kernel *k, const Block *b, float *lowest, float *highest) noexcept nogil:
-    """Lowest and highest variance that a block sees; what is not a number is the highest."""
-    cdef Py_ssize_t x, y
-    cdef const bits *row
-    cdef bits low, high
-    # positive numbers are ordered as the integers of the same bits are, which compare faster
-    low = high = (<const bits *> b.variance)[0]
-    for y in range(b.ny + k.width - 1):
-        row = <const bits *> (b.variance + y * b.stride)
-        for x in range(b.nx + k.width - 1):
-            low = min(low, row[x])
-            high = max(high, row[x])
-    (<bits *> lowest)[0] = low
-    (<bits *> highest)[0] = high
-
-
-cdef void gather(const float[:, ::1] image, float level, const Kernel *k, const Block *b) noexcept nogil:
-    """Source pixels of a block, and zeros where whole tiles reach beyond them; what each column adds to their size."""
-    cdef Py_ssize_t x, y, half = k.width // 2, n = b.nx + k.width - 1
-    cdef const float *row
-    cdef double *out
-    cdef float *single
-    for x in range(n):
-        b.squared[x] = b.steps[x] = 0
-    for y in range(b.ny + k.width - 1):
-        row = &image[b.y0 - half + y, b.x0 - half]
-        out, single = b.image + y * b.stride, b.singles + y * b.stride
-        for x in range(n):
-            out[x] = <double> row[x] - level
-            single[x] = <float> out[x]
-            b.squared[x] += out[x] * out[x]
-        for x in range(n if y > 0 else 0):
-            b.steps[x] += fabs(out[x] - out[x - b.stride])
-        for x in range(n, b.stride):
-            out[x] = single[x] = 0
-
-
+include "exact_pixels.pxi"
 include "exact_sums.pxi"
 include "exact_flags.pxi"
 
@@ -203,11 +164,9 @@ cdef void convolve_block(int kind, float level, const double *background, int ba
     while y < b.ny:
         n = TILE_ROWS if b.ny - y >= TILE_ROWS else 1
         render_rows(k, b, y, n)
-        if kind == SQUARE_VARIANCE:
-            square_rows(k, b, n)
         if kind != NO_VARIANCE:
             convolve_variance(kind, k, b, y, n, variance_out)
-        hollow_rows(k, b, n)
+        mix_rows(k, b, n)
         sum_image(level, k, b, y, n)
         put_image(background, background_order, k, b, y, n, image_out)
         y += n
@@ -218,7 +177,7 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
                         double good_fraction, float level, const double *background, int background_order,
                         float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out,
                         double *work) noexcept nogil:
-    cdef Py_ssize_t x, half = k.width // 2, column
+    cdef Py_ssize_t x, half = k.width // 2, column, far = (k.order + 1) * PLANES * k.plane
     cdef float lowest = 0, highest = 0
     cdef int block_kind
     cdef Block b
@@ -229,8 +188,15 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
         return
     b.middle_y = 0.5 * (k.y[b.y0] + k.y[b.y0 + b.ny - 1])
     add_taps(k, b.totals)
+    for x in range(2 * k.order + 1):
+        find_taps(k.width, half + 1, b.stride, b.of_squares + x, b.places + k.plane + x * k.area)
+        b.of_squares[x].far = far if x < k.order else 0
+        if kind == SQUARE_VARIANCE:
+            b.of_squares[x].far = (2 * k.order + 1) * 3 * k.plane
     for x in range(k.order + 1):
         b.n_all[x] = <int> half + 1
+        find_triples(k.width, b.of_image + x, b.places)
+        b.of_image[x].far = far if x < k.order else 0
     for column in range((image.shape[1] - k.width + COLUMNS) // COLUMNS):
         b.x0 = half + column * COLUMNS
         b.nx = min(COLUMNS, image.shape[1] - half - b.x0)
@@ -240,8 +206,6 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
             b.distances[x] = <float> b.distance[x]
         shift(k.order, k.area, &b, k.terms, b.terms)
         shift(k.order, 1, &b, b.totals, b.of_level)
-        for x in range(n_terms(k.order) * k.area):
-            b.single_terms[x] = <float> b.terms[x]
         if image_out.shape[0] > 0:
             if kind != NO_VARIANCE:
                 gather_variance(image, variance, inverse_gain, read_variance, k, &b)
@@ -249,6 +213,7 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
             weigh_rings(k, &b)
             gather(image, level, k, &b)
             choose_precision(k, &b)
+            prepare_singles(k, &b)
             block_kind = kind
             if kind == SQUARE_VARIANCE and not choose_squares(lowest, highest, k, &b):
                 convolve_variance_tap_by_tap(k, &b, variance_out)
@@ -287,6 +252,7 @@ def convolve_exactly(const float[:, ::1] image, const float[:, ::1] variance, co
     k.width = 1
     while k.width * k.width < k.area:
         k.width += 2
+    k.plane = plane_size(k.width)
     if variance_out.shape[0] > 0:
         kind = PLAIN_VARIANCE if plain_variance else SQUARE_VARIANCE
     for band in prange(first, stop, nogil=True, schedule='dynamic', num_threads=n_threads):

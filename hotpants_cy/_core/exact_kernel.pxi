@@ -48,22 +48,28 @@ cdef void render(const Kernel *k, const Block *b, double y, const int *n_rings, 
                 out[i] = out[i] * y + part[i]
 
 
-cdef void render_singles(const Kernel *k, const Block *b, float y, float *row) noexcept nogil:
-    """All A of one row in single precision."""
+cdef inline float *taps_of(const Kernel *k, const Block *b, Py_ssize_t r, int p) noexcept nogil:
+    """Planes of one A of one row of a tile; the last A is the same in all rows."""
+    return b.taps + ((r if p < k.order else 0) * (k.order + 1) + p) * PLANES * k.plane
+
+
+cdef void render_singles(const Kernel *k, const Block *b, float y, Py_ssize_t r) noexcept nogil:
+    """The first three planes of all A of one row but the last, in single precision."""
     cdef int p, q, last
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, n = 3 * k.plane
     cdef float *out
     cdef const float *part
-    cdef const float *next_part
-    for p in range(k.order + 1):
+    cdef const float *second
+    cdef const float *third
+    for p in range(k.order):
         last = k.order - p
-        out, part = row + p * k.area, b.single_terms + term(k.order, p, last) * k.area
-        next_part = part - k.area if last > 0 else part
-        for i in range(k.area):
-            out[i] = part[i] * y + next_part[i] if last > 0 else part[i]
-        for q in range(last - 2, -1, -1):
-            part = b.single_terms + term(k.order, p, q) * k.area
-            for i in range(k.area):
+        out, part = taps_of(k, b, r, p), b.single_terms + term(k.order, p, last) * n
+        second, third = part - n, part - (2 * n if last > 1 else 0)
+        for i in range(n):
+            out[i] = (part[i] * y + second[i]) * y + third[i] if last > 1 else part[i] * y + second[i]
+        for q in range(last - 3, -1, -1):
+            part = b.single_terms + term(k.order, p, q) * n
+            for i in range(n):
                 out[i] = out[i] * y + part[i]
 
 
@@ -78,7 +84,7 @@ cdef void add_taps(const Kernel *k, double *totals) noexcept nogil:
 
 # -- which taps need what ----------------------------------------------------------------------------
 
-cdef double LARGEST_SUM = 2    # in single precision, in units of the noise: it errs by some 1e-7 of itself
+cdef double LARGEST_SUM = 4    # in single precision, in units of the noise: it errs by some 1e-7 of itself
 cdef double MEAN_STEP = 0.886  # from the mean difference of two pixels to their scatter
 cdef double NEGLIGIBLE = 4e-7  # of the variance, for each of its terms
 cdef double STEEP = 0.5        # change of the kernel in a block from which the terms of its square may cancel
@@ -132,6 +138,7 @@ cdef void choose_precision(const Kernel *k, const Block *b) noexcept nogil:
         while h <= half and not b.outside[p * (half + 2) + h] * pixels <= limit:
             h += 1
         b.n_double[p] = whole_tile(h, k)
+        b.of_image[p].n = k.width if h <= half else 0
 
 
 cdef bint choose_squares(float lowest, float highest, const Kernel *k, const Block *b) noexcept nogil:
@@ -154,53 +161,103 @@ cdef bint choose_squares(float lowest, float highest, const Kernel *k, const Blo
                 break
             h += 1
         b.n_squares[m] = whole_tile(h, k)
+        if b.of_squares[m].n != max(0, 2 * b.n_squares[m] - 1):
+            find_taps(k.width, b.n_squares[m], b.stride, b.of_squares + m, b.places + k.plane + m * k.area)
     return change <= STEEP * b.size
 
 
 # -- taps of some rows ---------------------------------------------------------------------------------
 
+cdef void prepare_singles(const Kernel *k, const Block *b) noexcept nogil:
+    """Terms in single precision, and which of their taps are summed so."""
+    cdef Py_ssize_t t
+    cdef int p
+    for t in range(n_terms(k.order)):
+        split_taps(b.terms + t * k.area, k.width, k.plane, b.single_terms + t * 3 * k.plane)
+    for p in range(k.order + 1):
+        mask_rings(k.width, k.plane, b.n_double[p], b.masks + p * 3 * k.plane)
+
+
 cdef void render_rows(const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
     """All A of some rows, in single precision, and in double precision where it is needed."""
-    cdef Py_ssize_t r, far = (k.order + 1) * k.area
+    cdef Py_ssize_t r
     cdef double distance
     for r in range(n):
         distance = y_distance(k, b, y + r)
-        render(k, b, distance, b.n_double, b.kernels + r * far)
-        render_singles(k, b, <float> distance, b.taps + r * far)
+        render(k, b, distance, b.n_double, b.kernels + r * (k.order + 1) * k.area)
+        render_singles(k, b, <float> distance, r)
+    memcpy(taps_of(k, b, 0, k.order), b.single_terms + term(k.order, k.order, 0) * 3 * k.plane,
+           3 * k.plane * sizeof(float))
 
+
+cdef void mix_rows(const Kernel *k, const Block *b, Py_ssize_t n) noexcept nogil:
+    """All planes of taps, with zeros for those that are summed in double precision."""
+    cdef Py_ssize_t r
+    cdef int p
+    for r in range(n):
+        for p in range(k.order + 1 if r == 0 else k.order):
+            mix_taps(taps_of(k, b, r, p), b.masks + p * 3 * k.plane, k.plane)
+
+
+# -- the kernel squared ----------------------------------------------------------------------------------
 
 cdef void square_rows(const Kernel *k, const Block *b, Py_ssize_t n) noexcept nogil:
     """What multiplies the powers of the distance in the kernel squared, of some rows."""
-    cdef Py_ssize_t r, i, first, stop
-    cdef int m, p
-    cdef float *out
-    cdef const float *taps
+    cdef Py_ssize_t r
+    for r in range(n):
+        if k.order == 2:
+            square_parabola(k, b, r, b.squares + r * 5 * 3 * k.plane)
+        else:
+            square_polynomial(k, b, r, b.squares + r * (2 * k.order + 1) * 3 * k.plane)
+
+
+cdef void square_parabola(const Kernel *k, const Block *b, Py_ssize_t r, float *out) noexcept nogil:
+    """Most taps matter to the first term alone."""
+    cdef Py_ssize_t i, first, last, n = k.plane // FLOATS
+    cdef int rings = max(max(b.n_squares[1], b.n_squares[2]), max(b.n_squares[3], b.n_squares[4]))
+    first = (k.width // 2 + 1 - rings) * triples(k.width) // FLOATS
+    last = min(((k.width // 2 + rings) * triples(k.width) + FLOATS - 1) // FLOATS, n)
+    for i in range(3):
+        square_vectors(False, k, b, r, i * n, i * n + first, out)
+        square_vectors(True, k, b, r, i * n + first, i * n + last, out)
+        square_vectors(False, k, b, r, i * n + last, (i + 1) * n, out)
+
+
+cdef void square_vectors(bint all_terms, const Kernel *k, const Block *b, Py_ssize_t r, Py_ssize_t start,
+                         Py_ssize_t stop, float *out) noexcept nogil:
+    cdef Py_ssize_t i, n = 3 * k.plane
+    cdef const float *taps[3]
+    cdef floats first, second, third
+    for i in range(3):
+        taps[i] = taps_of(k, b, r, <int> i)
+    out += start * FLOATS
+    for i in range(start, stop):
+        first = (<const unaligned *> (taps[0] + i * FLOATS))[0]
+        (<unaligned *> out)[0] = first * first
+        if all_terms:
+            second = (<const unaligned *> (taps[1] + i * FLOATS))[0]
+            third = (<const unaligned *> (taps[2] + i * FLOATS))[0]
+            (<unaligned *> (out + n))[0] = (first + first) * second
+            (<unaligned *> (out + 2 * n))[0] = (first + first) * third + second * second
+            (<unaligned *> (out + 3 * n))[0] = (second + second) * third
+            (<unaligned *> (out + 4 * n))[0] = third * third
+        out += FLOATS
+
+
+cdef void square_polynomial(const Kernel *k, const Block *b, Py_ssize_t r, float *out) noexcept nogil:
+    """The same of any order."""
+    cdef Py_ssize_t x, n = 3 * k.plane
+    cdef int m, p, lowest
     cdef const float *left
     cdef const float *right
-    for r in range(n):
-        taps = b.taps + r * (k.order + 1) * k.area
-        for m in range(2 * k.order + 1):
-            first = (k.width // 2 + 1 - b.n_squares[m]) * k.width
-            stop = k.area - first
-            out = b.squares + (r * (2 * k.order + 1) + m) * k.area
-            # pairs of A whose powers are m, those that are met twice first
-            for p in range(max(0, m - k.order), (m + 1) // 2):
-                left, right = taps + p * k.area, taps + (m - p) * k.area
-                for i in range(first, stop):
-                    out[i] = 2 * left[i] * right[i] + (out[i] if p > max(0, m - k.order) else 0)
-            if m % 2 == 0:
-                left = taps + m // 2 * k.area
-                for i in range(first, stop):
-                    out[i] = left[i] * left[i] + (out[i] if m > 0 and m < 2 * k.order else 0)
-
-
-cdef void hollow_rows(const Kernel *k, const Block *b, Py_ssize_t n) noexcept nogil:
-    """Zeros in single precision for the taps that are summed in double precision."""
-    cdef Py_ssize_t r, p, i, j, side, first
-    for r in range(n):
-        for p in range(k.order + 1):
-            side = 2 * b.n_double[p] - 1
-            first = (r * (k.order + 1) + p) * k.area + (k.width - side) // 2 * (k.width + 1)
-            for j in range(side):
-                for i in range(side):
-                    b.taps[first + j * k.width + i] = 0
+    for m in range(2 * k.order + 1):
+        lowest = max(0, m - k.order)
+        # pairs of A whose powers are m, those that are met twice first
+        for p in range(lowest, (m + 1) // 2):
+            left, right = taps_of(k, b, r, p), taps_of(k, b, r, m - p)
+            for x in range(n):
+                out[x] = 2 * left[x] * right[x] + (out[x] if p > lowest else 0)
+        left = taps_of(k, b, r, m // 2)
+        for x in range(n if m % 2 == 0 else 0):
+            out[x] = left[x] * left[x] + (out[x] if m // 2 > lowest else 0)
+        out += n

@@ -1,16 +1,25 @@
 # Image and variance of some rows of a block of `exact.pyx`.
 
-cdef void sum_singles(const float *pixels, const float *taps, Py_ssize_t far, Py_ssize_t n_rings, const Kernel *k,
-                      const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
-    """Sums of ``n`` rows in single precision, over so many rings of taps."""
-    cdef Py_ssize_t x, margin = k.width // 2 + 1 - n_rings
-    for x in range(n * COLUMNS):
-        b.partial[x] = 0
-    if n_rings == 0:
-        return
-    for x in range((b.nx + GROUP - 1) // GROUP):
-        add_singles(<int> n, pixels + (y + margin) * b.stride + margin + x * GROUP, b.stride,
-                    taps + margin * (k.width + 1), far, k.width, 2 * n_rings - 1, b.partial + x * GROUP, COLUMNS)
+cdef void sum_products(const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
+    """Products of ``n`` rows of the image with all A in single precision.
+
+    One product after the other, since its pixels stay in the nearest cache for all A.
+    """
+    cdef Py_ssize_t x, plane = TILE_ROWS * PAIRS
+    cdef int i, p
+    for i in range(PRODUCTS):
+        for p in range(k.order + 1):
+            for x in range((b.nx + 2 * GROUP - 1) // (2 * GROUP) if b.of_image[p].n > 0 else 0):
+                add_singles(<int> n, b.image_planes + i * b.plane + y * b.of_image.stride + x * GROUP, b.of_image + p,
+                            b.taps + (p * PLANES + plane_of(i)) * k.plane,
+                            b.products + (p * PRODUCTS + i) * plane + x * GROUP, PAIRS)
+
+
+cdef void join_rows(int p, const Block *b, Py_ssize_t n) noexcept nogil:
+    """Sums with A_p from the products."""
+    cdef Py_ssize_t r, plane = TILE_ROWS * PAIRS
+    for r in range(n):
+        join_products(b.products + p * PRODUCTS * plane + r * PAIRS, plane, b.partial + r * COLUMNS)
 
 
 cdef void sum_doubles(int p, const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t n) noexcept nogil:
@@ -37,6 +46,7 @@ cdef void sum_image(float level, const Kernel *k, const Block *b, Py_ssize_t y, 
     cdef int p
     cdef double start
     cdef double *sums
+    sum_products(k, b, y, n)
     for p in range(k.order + 1):
         sums = b.sums + p * TILE_ROWS * COLUMNS
         for r in range(n):
@@ -45,8 +55,8 @@ cdef void sum_image(float level, const Kernel *k, const Block *b, Py_ssize_t y, 
                 sums[r * COLUMNS + x] = start
         if b.n_double[p] > 0:
             sum_doubles(p, k, b, y, n)
-        if b.n_double[p] <= k.width // 2:
-            sum_singles(b.singles, b.taps + p * k.area, (k.order + 1) * k.area, k.width // 2 + 1, k, b, y, n)
+        if b.of_image[p].n > 0:
+            join_rows(p, b, n)
             for x in range(n * COLUMNS):
                 sums[x] += b.partial[x]
 
@@ -82,15 +92,20 @@ cdef void convolve_variance(int kind, const Kernel *k, const Block *b, Py_ssize_
                             float[:, ::1] out) noexcept nogil:
     """Variance of ``n`` rows: polynomials in the distance, from the highest power down."""
     cdef Py_ssize_t x, r
+    cdef Py_ssize_t size = 3 * k.plane if kind == SQUARE_VARIANCE else PLANES * k.plane
     cdef int m, last = 2 * k.order if kind == SQUARE_VARIANCE else k.order
+    cdef const float *taps = b.squares if kind == SQUARE_VARIANCE else b.taps
     cdef float *row
+    if kind == SQUARE_VARIANCE:
+        square_rows(k, b, n)
     for x in range(n * COLUMNS):
         b.variances[x] = 0
     for m in range(last, -1, -1):
-        if kind == PLAIN_VARIANCE:
-            sum_singles(b.variance, b.taps + m * k.area, (last + 1) * k.area, k.width // 2 + 1, k, b, y, n)
-        else:
-            sum_singles(b.variance, b.squares + m * k.area, (last + 1) * k.area, b.n_squares[m], k, b, y, n)
+        for x in range(n * COLUMNS if b.of_squares[m].n == 0 else 0):
+            b.partial[x] = 0
+        for x in range((b.nx + GROUP - 1) // GROUP if b.of_squares[m].n > 0 else 0):
+            add_singles(<int> n, b.variance + y * b.stride + x * GROUP, b.of_squares + m, taps + m * size,
+                        b.partial + x * GROUP, COLUMNS)
         for r in range(n):
             row = b.variances + r * COLUMNS
             for x in range(COLUMNS):
