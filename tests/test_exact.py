@@ -214,7 +214,7 @@ def test_wider_vectors_sum_faster_so_that_the_fft_pays_later(monkeypatch):
     data, pays = np.random.default_rng(3).normal(300, 10, (200, 200)).astype('f4'), {}
     for instructions in ('base', 'v3', 'v4'):
         monkeypatch.setenv(VARIABLE, instructions)
-        pays[instructions] = [exact_kernel.fft_pays(model_of(1, half), data, data, None) for half in (18, 28, 40)]
+        pays[instructions] = [exact_kernel.fft_pays(model_of(1, half), data, data, None) for half in (20, 33, 40)]
     assert pays == {'base': [True, True, True], 'v3': [False, True, True], 'v4': [False, False, True]}
 
 

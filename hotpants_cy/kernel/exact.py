@@ -18,7 +18,7 @@ TILE = 256             # pixels of an FFT in x and y, and at least
 WIDTHS = 5             # times the width of the kernel
 # measured (benchmarks/exact.py --crossover): a transform there and back costs as much as so many taps of a sum, by the
 # numbers in a vector; a variance, which leaves out what does not matter of any kernel, as much as so many
-TAPS_PER_TRANSFORM = {4: 150, 8: 540, 16: 1100}
+TAPS_PER_TRANSFORM = {4: 230, 8: 800, 16: 1100}
 TAPS_OF_VARIANCE = 1000
 
 
