@@ -16,6 +16,7 @@ cdef extern from *:
     typedef int hp_bits __attribute__((may_alias));
     typedef double hp_doubles __attribute__((vector_size(4 * HP_LANES)));
     static const hp_floats hp_zeros = {0};
+    #define hp_forget() __asm__ volatile ("" ::: "memory")
     /* without this the compiler would make one function of all its uses, and keep the tile in memory */
     static inline __attribute__((always_inline)) void hp_slide(int, int, int, int, const float *, const float *,
                                                                Py_ssize_t, const float *, Py_ssize_t, Py_ssize_t,
@@ -49,6 +50,7 @@ cdef extern from *:
     ctypedef double unaligned_doubles "hp_unaligned_doubles"
     ctypedef int bits "hp_bits"
     floats zeros "hp_zeros"
+    void forget "hp_forget" () noexcept nogil
     floats join "hp_join" (const float *a, const float *b) noexcept nogil
     void part "hp_part" (floats v, float *a, float *b) noexcept nogil
     void prefetch "__builtin_prefetch" (const void *address, int to_write) noexcept nogil
@@ -124,6 +126,7 @@ cdef inline void convolve_tile "hp_convolve_tile" (int n_rows, int n_columns, in
     cdef floats[PAIRED_TILE] tile
     for row in range(n_vectors):
         tile[row] = zeros
+        forget()                                     # so that this is no call of memset
     if n_rows > 1:
         climb(n_rows, 1, n_columns, n_pairs, pixels, stride, taps, width, height, tile)
     if n_rows > 2:
