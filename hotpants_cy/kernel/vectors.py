@@ -31,7 +31,7 @@ class Vectors:
 
     def __init__(self, n_slots, shape, image_size):
         one = math.prod(shape) * np.dtype(float).itemsize
-        self.n_slots, self.n_pixels, self._length = n_slots, shape[1], max(image_size // one, FEWEST)
+        self.n_pixels, self._length = shape[1], max(image_size // one, FEWEST)
         self.memory = [large_array((max(image_size, self._length * one),), np.uint8)
                        for _ in range(0, n_slots, self._length)]
         self._blocks = [memory[:self._length * one].view(float).reshape(-1, *shape) for memory in self.memory]
