@@ -34,7 +34,7 @@ cdef struct Kernel:
     int order
     Py_ssize_t width
     Py_ssize_t area
-    Py_ssize_t plane           # taps of each plane in single precision
+    Py_ssize_t plane           # of taps in single precision
     const double *x            # normalised positions of columns and rows
     const double *y
 
@@ -45,7 +45,7 @@ cdef struct Block:
     Py_ssize_t nx
     Py_ssize_t ny
     Py_ssize_t stride          # of the source pixels that the block sees
-    Py_ssize_t plane           # of those of each product
+    Py_ssize_t image_plane     # of those of each product
     double middle_x            # normalised position where the distances are 0
     double middle_y
     double size                # of the kernel there: root of the sum of the squares
@@ -76,10 +76,9 @@ cdef struct Block:
     float *partial             # and of all together
     float *variances
     pattern *of_image          # all taps of each A, or none where all need double precision
-    pattern *of_squares        # the taps of each term of the kernel squared that matter
+    pattern *of_variance       # those of each power of the distance that matter to the variance
     place *places              # of all these patterns
     int *n_double              # rings of taps of each A that need double precision
-    int *n_squares             # and of each term of the kernel squared that matter
     int *n_all                 # and all there are
     int *enough                # whether a footprint of a row has enough weight on good pixels
     int *starts                # where each row of source pixels begins in the list of bad ones
@@ -102,7 +101,7 @@ cdef Py_ssize_t lay_out(Block *b, int order, Py_ssize_t width, double *work) noe
     cdef Py_ssize_t area = width * width, patch = (ROWS + width - 1) * (COLUMNS + width - 1)
     cdef Py_ssize_t row = (ROWS + width - 1) * COLUMNS, plane = plane_size(width)
     b.stride = COLUMNS + width - 1
-    b.plane = (ROWS + width - 1) * 2 * half_row(width)
+    b.image_plane = (ROWS + width - 1) * 2 * half_row(width)
     b.terms = work
     b.totals = b.terms + n_terms(order) * area
     b.of_level = b.totals + n_terms(order)
@@ -118,23 +117,22 @@ cdef Py_ssize_t lay_out(Block *b, int order, Py_ssize_t width, double *work) noe
     b.good = b.weights + patch
     b.total = b.good + COLUMNS
     b.of_image = <pattern *> (b.total + COLUMNS)
-    b.of_squares = b.of_image + order + 1
-    b.single_terms = <float *> (b.of_squares + 2 * order + 1)
+    b.of_variance = b.of_image + order + 1
+    b.single_terms = <float *> (b.of_variance + 2 * order + 1)
     b.masks = b.single_terms + n_terms(order) * 3 * plane
     b.taps = b.masks + (order + 1) * 3 * plane
     b.squares = b.taps + TILE_ROWS * (order + 1) * PLANES * plane
     b.singles = b.squares + TILE_ROWS * (2 * order + 1) * 3 * plane
     b.even_odd = b.singles + b.stride
     b.image_planes = b.even_odd + 2 * (half_row(width) + MARGIN)
-    b.variance = b.image_planes + PRODUCTS * b.plane
+    b.variance = b.image_planes + PRODUCTS * b.image_plane
     b.distances = b.variance + patch
     b.products = b.distances + COLUMNS
     b.partial = b.products + (order + 1) * PRODUCTS * TILE_ROWS * PAIRS
     b.variances = b.partial + TILE_ROWS * COLUMNS
     b.places = <place *> (b.variances + TILE_ROWS * COLUMNS)
     b.n_double = <int *> (b.places + plane + (2 * order + 1) * area)
-    b.n_squares = b.n_double + order + 1
-    b.n_all = b.n_squares + 2 * order + 1
+    b.n_all = b.n_double + order + 1
     b.enough = b.n_all + order + 1
     b.starts = b.enough + COLUMNS
     b.bad = b.starts + ROWS + width
@@ -177,7 +175,7 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
                         double good_fraction, float level, const double *background, int background_order,
                         float[:, ::1] image_out, float[:, ::1] variance_out, int[:, ::1] flags_out,
                         double *work) noexcept nogil:
-    cdef Py_ssize_t x, half = k.width // 2, column, far = (k.order + 1) * PLANES * k.plane
+    cdef Py_ssize_t x, half = k.width // 2, column
     cdef float lowest = 0, highest = 0
     cdef int block_kind
     cdef Block b
@@ -188,15 +186,9 @@ cdef void convolve_band(Py_ssize_t band, int kind, const float[:, ::1] image, co
         return
     b.middle_y = 0.5 * (k.y[b.y0] + k.y[b.y0 + b.ny - 1])
     add_taps(k, b.totals)
-    for x in range(2 * k.order + 1):
-        find_taps(k.width, half + 1, b.stride, b.of_squares + x, b.places + k.plane + x * k.area)
-        b.of_squares[x].far = far if x < k.order else 0
-        if kind == SQUARE_VARIANCE:
-            b.of_squares[x].far = (2 * k.order + 1) * 3 * k.plane
+    find_patterns(kind, k, &b)
     for x in range(k.order + 1):
         b.n_all[x] = <int> half + 1
-        find_triples(k.width, b.of_image + x, b.places)
-        b.of_image[x].far = far if x < k.order else 0
     for column in range((image.shape[1] - k.width + COLUMNS) // COLUMNS):
         b.x0 = half + column * COLUMNS
         b.nx = min(COLUMNS, image.shape[1] - half - b.x0)

@@ -110,6 +110,25 @@ cdef void weigh_rings(const Kernel *k, Block *b) noexcept nogil:
                 b.size = b.outside[0]
 
 
+cdef inline place *places_of(const Kernel *k, const Block *b, int m) noexcept nogil:
+    """Memory for the places of a pattern of the variance, behind those of the image."""
+    return b.places + k.plane + m * k.area
+
+
+cdef void find_patterns(int kind, const Kernel *k, const Block *b) noexcept nogil:
+    """All taps of image and variance, as long as none are left out."""
+    cdef int m, p
+    find_triples(k.width, b.of_image, b.places)
+    b.of_image.far = (k.order + 1) * PLANES * k.plane
+    for p in range(1, k.order + 1):
+        b.of_image[p] = b.of_image[0]
+    b.of_image[k.order].far = 0                      # the last A is the same in all rows
+    for m in range(2 * k.order + 1):
+        find_taps(k.width, k.width // 2 + 1, b.stride, b.of_variance + m, places_of(k, b, m))
+        b.of_variance[m].far = ((2 * k.order + 1) * 3 * k.plane if kind == SQUARE_VARIANCE
+                                else b.of_image[min(m, k.order)].far)
+
+
 cdef inline Py_ssize_t whole_tile(Py_ssize_t n_rings, const Kernel *k) noexcept nogil:
     """So many rings or none: fewer would not fill the rows of a tile."""
     return min(max(n_rings, TILE_ROWS // 2), k.width // 2 + 1) if n_rings else 0
@@ -160,9 +179,9 @@ cdef bint choose_squares(float lowest, float highest, const Kernel *k, const Blo
             if sizes * highest <= least:
                 break
             h += 1
-        b.n_squares[m] = whole_tile(h, k)
-        if b.of_squares[m].n != max(0, 2 * b.n_squares[m] - 1):
-            find_taps(k.width, b.n_squares[m], b.stride, b.of_squares + m, b.places + k.plane + m * k.area)
+        h = whole_tile(h, k)
+        if b.of_variance[m].n != max(0, 2 * h - 1):
+            find_taps(k.width, h, b.stride, b.of_variance + m, places_of(k, b, m))
     return change <= STEEP * b.size
 
 
@@ -212,11 +231,12 @@ cdef void square_rows(const Kernel *k, const Block *b, Py_ssize_t n) noexcept no
 
 
 cdef void square_parabola(const Kernel *k, const Block *b, Py_ssize_t r, float *out) noexcept nogil:
-    """Most taps matter to the first term alone."""
-    cdef Py_ssize_t i, first, last, n = k.plane // FLOATS
-    cdef int rings = max(max(b.n_squares[1], b.n_squares[2]), max(b.n_squares[3], b.n_squares[4]))
-    first = (k.width // 2 + 1 - rings) * triples(k.width) // FLOATS
-    last = min(((k.width // 2 + rings) * triples(k.width) + FLOATS - 1) // FLOATS, n)
+    """In half the time that `square_polynomial` takes: most taps matter to the first term alone."""
+    cdef Py_ssize_t i, m, first, last, n_rows = 0, n = k.plane // FLOATS
+    for m in range(1, 5):
+        n_rows = max(n_rows, b.of_variance[m].n)
+    first = (k.width - n_rows) // 2 * triples(k.width) // FLOATS
+    last = min(((k.width + n_rows) // 2 * triples(k.width) + FLOATS - 1) // FLOATS, n)
     for i in range(3):
         square_vectors(False, k, b, r, i * n, i * n + first, out)
         square_vectors(True, k, b, r, i * n + first, i * n + last, out)

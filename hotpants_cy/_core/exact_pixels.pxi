@@ -55,4 +55,4 @@ cdef void gather(const float[:, ::1] image, float level, const Kernel *k, const 
         for x in range(n, b.stride):
             out[x] = 0
         take_apart(b.singles, n, half_row(k.width), b.even_odd)
-        take_differences(b.even_odd, half_row(k.width), b.image_planes + 2 * y * half_row(k.width), b.plane)
+        take_differences(b.even_odd, half_row(k.width), b.image_planes + 2 * y * half_row(k.width), b.image_plane)

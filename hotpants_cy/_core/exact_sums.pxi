@@ -10,8 +10,8 @@ cdef void sum_products(const Kernel *k, const Block *b, Py_ssize_t y, Py_ssize_t
     for i in range(PRODUCTS):
         for p in range(k.order + 1):
             for x in range((b.nx + 2 * GROUP - 1) // (2 * GROUP) if b.of_image[p].n > 0 else 0):
-                add_singles(<int> n, b.image_planes + i * b.plane + y * b.of_image.stride + x * GROUP, b.of_image + p,
-                            b.taps + (p * PLANES + plane_of(i)) * k.plane,
+                add_singles(<int> n, b.image_planes + i * b.image_plane + y * b.of_image.stride + x * GROUP,
+                            b.of_image + p, b.taps + (p * PLANES + plane_of(i)) * k.plane,
                             b.products + (p * PRODUCTS + i) * plane + x * GROUP, PAIRS)
 
 
@@ -101,10 +101,10 @@ cdef void convolve_variance(int kind, const Kernel *k, const Block *b, Py_ssize_
     for x in range(n * COLUMNS):
         b.variances[x] = 0
     for m in range(last, -1, -1):
-        for x in range(n * COLUMNS if b.of_squares[m].n == 0 else 0):
+        for x in range(n * COLUMNS if b.of_variance[m].n == 0 else 0):
             b.partial[x] = 0
-        for x in range((b.nx + GROUP - 1) // GROUP if b.of_squares[m].n > 0 else 0):
-            add_singles(<int> n, b.variance + y * b.stride + x * GROUP, b.of_squares + m, taps + m * size,
+        for x in range((b.nx + GROUP - 1) // GROUP if b.of_variance[m].n > 0 else 0):
+            add_singles(<int> n, b.variance + y * b.stride + x * GROUP, b.of_variance + m, taps + m * size,
                         b.partial + x * GROUP, COLUMNS)
         for r in range(n):
             row = b.variances + r * COLUMNS
